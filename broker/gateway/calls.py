@@ -16,11 +16,12 @@ from headrace.broker.client import GenerationClient, Submission, new_id, submiss
 from headrace.broker.client_ports import AnswerLog, GatewayDoors, HomeAnswers, OutcomeLog, ScanLog, Start, SubmitLog
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import Disconnected, HeadraceError, WaitTimedOut
-from headrace.broker.gateway.ids import internal_id
+from headrace.broker.gateway.ids import given_id, internal_id
 from headrace.broker.gateway.joins.call_log import CallLog
 from headrace.broker.gateway.joins.call_records import content_digest
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.wishes import Wishes
+from headrace.schemas.ids import is_valid_id
 from headrace.schemas.outcome import Outcome
 from headrace.schemas.topics import calls_topic, control_topic, results_topic
 
@@ -133,19 +134,35 @@ class Calls:
     # ------------------------------------------------------------------ before the call
 
     async def begun(self, key: ClientKey, wanted: Wanted, wishes: Wishes) -> ClientCall:
-        """Give a call its id, and note it if its SDK may repeat it.
+        """Give a call its id, and note it if its SDK may repeat it. `ended` must follow.
+
+        Its client counts as waiting from here on, so that of two repetitions at once each takes a call of its own.
 
         Raises:
             InvalidRequest: It cannot be put on a lane as it is.
             LogUnavailable: Kafka does not answer; nothing was sent.
         """
+        call = await self._called(key, wanted, wishes)
+        self._waits[call.id] = self._waits.get(call.id, 0) + 1
+        self.repeats.waits(call.id)
+        return call
+
+    def ended(self, call: ClientCall) -> None:
+        """Note that the client of a call waits no longer."""
+        self.repeats.left(call.id)
+        self._waits[call.id] -= 1
+        if not self._waits[call.id]:
+            del self._waits[call.id]
+
+    async def _called(self, key: ClientKey, wanted: Wanted, wishes: Wishes) -> ClientCall:
         if wishes.given_id is not None:
             prepared = self._prepared(internal_id(key.tenant, wishes.given_id), key, wanted, wishes)
             return ClientCall(key, prepared, wishes.given_id, known_before=True)
         if wishes.retry_count is None:
             return self._new(key, wanted, wishes, await self._home())
         digest = content_digest(key.name, wanted.endpoint, wanted.sent)
-        if wishes.retry_count > 0 and (former := await self.repeats.repeated(digest)) is not None:
+        former = await self.repeats.repeated(digest) if wishes.retry_count > 0 else None
+        if former is not None and _is_own(former, key):
             prepared = self._prepared(former, key, wanted, wishes)
             return ClientCall(key, prepared, _shown(former), known_before=True, joined=True, digest=digest)
         call = self._new(key, wanted, wishes, await self._home(), digest)
@@ -192,28 +209,20 @@ class Calls:
         """
         loop = asyncio.get_running_loop()
         until_s, known_before = loop.time() + call.key.wait_s, call.known_before
-        self._waits[call.id] = self._waits.get(call.id, 0) + 1
-        self.repeats.waits(call.id)
-        try:
-            while True:
-                left_s = until_s - loop.time()
-                if left_s <= 0:
-                    raise WaitTimedOut(f"No outcome of {call.given_id} within {call.key.wait_s:g} s.")
-                try:
-                    return await self._client.outcome_of(
-                        call.prepared,
-                        timeout_s=left_s,
-                        submit_timeout_s=min(left_s, self.rules.kafka_within_s),
-                        known_before=known_before,
-                    )
-                except Disconnected:  # the request may be under way, and the same id again is free
-                    known_before = True
-                    await asyncio.sleep(_AGAIN_AFTER_S)
-        finally:
-            self.repeats.left(call.id)
-            self._waits[call.id] -= 1
-            if not self._waits[call.id]:
-                del self._waits[call.id]
+        while True:
+            left_s = until_s - loop.time()
+            if left_s <= 0:
+                raise WaitTimedOut(f"No outcome of {call.given_id} within {call.key.wait_s:g} s.")
+            try:
+                return await self._client.outcome_of(
+                    call.prepared,
+                    timeout_s=left_s,
+                    submit_timeout_s=min(left_s, self.rules.kafka_within_s),
+                    known_before=known_before,
+                )
+            except Disconnected:  # the request may be under way, and the same id again is free
+                known_before = True
+                await asyncio.sleep(_AGAIN_AFTER_S)
 
     async def earlier(self, request_id: str) -> Outcome | None:
         """Return the outcome of an id within the dedupe window, of its latest run; None if there is none.
@@ -223,9 +232,9 @@ class Calls:
         """
         return await self._answers.earlier(request_id, connect_s=self.rules.kafka_within_s)
 
-    def is_awaited(self, call: ClientCall) -> bool:
-        """Whether any client waits for it at this gateway."""
-        return call.id in self._waits
+    def is_awaited_by_others(self, call: ClientCall) -> bool:
+        """Whether any further client, beside the one of this call, waits for the same id at this gateway."""
+        return self._waits.get(call.id, 0) > 1
 
     def received(self, call: ClientCall) -> None:
         """Note that its client has the answer, so that no repetition joins it."""
@@ -247,6 +256,11 @@ class Calls:
         except HeadraceError as reason:
             return str(reason)
         return "" if self.repeats.is_ready else "The topic of calls is not followed yet."
+
+
+def _is_own(internal: str, key: ClientKey) -> bool:
+    """Whether it is an id of the key's tenant: the key may have had another one, and the topic may hold anything."""
+    return is_valid_id(internal) and bool(given_id(key.tenant, internal))
 
 
 def _shown(internal: str) -> str:

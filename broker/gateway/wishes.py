@@ -29,6 +29,7 @@ PREFER: Final = "Prefer"
 RESPOND_ASYNC: Final = "respond-async"
 _KNOWN: Final = frozenset({GIVEN_ID, LANE, DEADLINE, TEMPLATE, ORDERING_KEY, ON_DISCONNECT})
 _GIVEN_ID_CHARS_MAX: Final = 512
+_CONTROLS: Final = frozenset(map(chr, (*range(0x20), 0x7F))) - {"\t"}
 _DEADLINE_S_MAX: Final = 366 * 86_400.0
 _OURS: Final = "x-headrace-"
 
@@ -91,9 +92,19 @@ def _given_id(headers: Mapping[str, str]) -> str | None:
     given = common if own is None else own
     if given is None:
         return None
-    if not 1 <= len(given) <= _GIVEN_ID_CHARS_MAX:
-        raise invalid_request(f"An id has 1 to {_GIVEN_ID_CHARS_MAX} characters.", param=GIVEN_ID)
+    if not can_be_given(given):
+        message = f"An id has 1 to {_GIVEN_ID_CHARS_MAX} characters of UTF-8, without control characters."
+        raise invalid_request(message, param=GIVEN_ID)
     return given
+
+
+def can_be_given(candidate: str) -> bool:
+    """Whether a client can have chosen this id: valid text that a header can carry, there and back."""
+    try:
+        candidate.encode()
+    except UnicodeEncodeError:  # a header's bytes that are no UTF-8, such as Latin-1
+        return False
+    return 1 <= len(candidate) <= _GIVEN_ID_CHARS_MAX and _CONTROLS.isdisjoint(candidate)
 
 
 def _deadline(given: str | None, key: ClientKey, now: datetime) -> datetime | None:

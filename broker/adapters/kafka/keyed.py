@@ -68,6 +68,7 @@ class KafkaKeyedLog:
         self._count = 0
         self._grown = False
         self._followers: dict[bytes, list[Follower]] = {}
+        self._place_of: dict[bytes, int] = {}  # of each followed key: its hash costs some 18 µs
         self._followed: set[int] = set()
         self._idle_since: dict[int, float] = {}
         self._covering: dict[int, asyncio.Future[None]] = {}
@@ -96,12 +97,20 @@ class KafkaKeyedLog:
         self._followers.setdefault(key, []).append(follower)
         try:
             await self._follow(until_s)
-            await self._cover(self.place_of(key), until_s)
+            await self._cover(self._known_place(key), until_s)
             yield
         finally:
             self._followers[key].remove(follower)
             if not self._followers[key]:
                 del self._followers[key]
+                self._place_of.pop(key, None)
+
+    def _known_place(self, key: bytes) -> int:
+        """Return the partition of a followed key, computed once for each number of partitions."""
+        place = self._place_of.get(key)
+        if place is None:
+            place = self._place_of[key] = self.place_of(key)
+        return place
 
     async def _cover(self, place: int, until_s: float) -> None:
         if place in self._followed:
@@ -131,10 +140,23 @@ class KafkaKeyedLog:
     # ------------------------------------------------------------------ the consumer
 
     async def _follow(self, until_s: float) -> None:
-        async with self._starting:
-            if self._running is None or self._running.done():
+        if self._is_running:
+            return
+        try:
+            async with asyncio.timeout_at(until_s):  # of many that wait, each has its own time, not the sum of all
+                await self._starting.acquire()
+        except TimeoutError:
+            raise Unreachable(f"Kafka at {self._connection.bootstrap_servers} is not reached in time.") from None
+        try:
+            if not self._is_running:
                 self._consumer = await self._opened(until_s)
                 self._running = asyncio.create_task(self._run(self._consumer), name=f"follow {self._topic}")
+        finally:
+            self._starting.release()
+
+    @property
+    def _is_running(self) -> bool:
+        return self._running is not None and not self._running.done()
 
     async def _opened(self, until_s: float) -> AIOKafkaConsumer:
         while True:
@@ -157,17 +179,24 @@ class KafkaKeyedLog:
         """Follow the home and the partitions of the keys that wait already, from their ends."""
         await start_consumer(consumer)
         now = await self._watch.first(consumer)
-        self._count, self._followed, self._grown = len(now.partitions), set(), False
+        self._counts(now)
+        self._followed, self._grown = set(), False
         if self._home is None or self._home >= self._count:
             self._home = self._choose(self._count)
         self._watch.reads(now)
         await self._assign(consumer, self._wanted(), anew=True)
 
+    def _counts(self, now: TopicNow) -> None:
+        """Take up the number of partitions, on which the place of each key depends."""
+        if self._count != len(now.partitions):
+            self._count = len(now.partitions)
+            self._place_of.clear()
+
     def _wanted(self) -> set[int]:
         """Return the partitions to follow now."""
         if self._grown:
             return set(range(self._count))
-        needed = {self._home or 0, *(self.place_of(key) for key in self._followers)}
+        needed = {self._home or 0, *map(self._known_place, self._followers)}
         now_s = time.monotonic()
         for place in self._followed - needed:
             self._idle_since.setdefault(place, now_s)
@@ -179,14 +208,15 @@ class KafkaKeyedLog:
         self, consumer: AIOKafkaConsumer, wanted: set[int], *, anew: bool = False, back_s: float | None = None
     ) -> None:
         """Follow these partitions: those kept from their positions, the others from their ends or `back_s` before."""
-        kept = set() if anew else self._followed & wanted
+        kept, left = set() if anew else self._followed & wanted, self._followed - wanted
+        self._followed = self._followed & wanted  # at once: a wait that begins meanwhile must not rely on the others
         positions = {place: await consumer.position(place) for place in self._places(kept)}
         added = self._places(wanted - kept)
         begin = await self._starts(consumer, added, back_s)
         consumer.assign([*positions, *begin])
         for place, offset in (positions | begin).items():  # no await in between: assign() forgot every position
             consumer.seek(place, offset)
-        left, self._followed = self._followed - wanted, wanted
+        self._followed = wanted
         for number in left:
             self._idle_since.pop(number, None)
         if self._passage is not None:
@@ -248,7 +278,8 @@ class KafkaKeyedLog:
             return
         anew = self._watch.is_new(now)
         if anew or len(now.partitions) > self._count:
-            self._count, self._grown = len(now.partitions), True
+            self._counts(now)
+            self._grown = True
             await self._assign(consumer, set(range(self._count)), anew=anew, back_s=_GROWN_BACK_S)
         self._watch.reads(now)
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from headrace.broker.errors import HeadraceError
 from headrace.broker.gateway.calls import Calls, ClientCall
 from headrace.broker.gateway.deltas import ChunkQueue, Deltas
-from headrace.broker.gateway.http.sending import EventStream, has_received, send_whole
+from headrace.broker.gateway.http.sending import HANGUP_STATUS, EventStream, has_received, send_whole
 from headrace.broker.gateway.observing import GatewayMeter
 from headrace.broker.gateway.refusals import api_error
 from headrace.broker.gateway.shapes.answers import EVENTS_TYPE, answer, outcome_headers
@@ -65,11 +65,11 @@ class Answering:
         except (asyncio.CancelledError, ConnectionError, TimeoutError) as gone:
             self.meter.hung_up()
             _log.info("client_hung_up", request_id=call.id, after_s=round(time.monotonic() - began_s, 3))
-            if cancels and not self.calls.is_awaited(call):
+            if cancels and not self.calls.is_awaited_by_others(call):
                 self._behind(self._cancelled(call), "cancel after a hang-up")
             if isinstance(gone, asyncio.CancelledError):
                 raise
-            return web.Response()  # nothing of it is sent: the connection is gone
+            return web.Response(status=HANGUP_STATUS)  # nothing of it is sent: the connection is gone
         finally:
             self._count(-1, shape)
 
@@ -94,7 +94,7 @@ class Answering:
             await ended(waiting, leaving)
         status, headers, body = answer(outcome, call.given_id)
         response = await send_whole(request, status, headers, body, within_s=self.within_s)
-        self._note_received(request, call)
+        self.note_received(request, call)
         return response
 
     async def _stream(self, request: web.Request, call: ClientCall, shape: StreamShape) -> web.StreamResponse:
@@ -109,18 +109,19 @@ class Answering:
                 error = reason if isinstance(reason, ApiError) else api_error(reason, call.given_id)
                 if not stream.response.prepared:
                     raise error from reason
-                await stream.send(shape.fail(error))
+                await stream.end(shape.fail(error))
+                return stream.response  # not received: the same call again must find its answer
             else:
                 if not stream.response.prepared:
                     early = await self._failed_early(request, call, outcome)
                     if early is not None:
                         return early
                     stream.response.headers.update(outcome_headers(outcome, call.given_id))
-                await stream.send(shape.finish(outcome))
+                last = shape.finish(outcome)
             finally:
                 await ended(waiting)
-        await stream.end()
-        self._note_received(request, call)
+        await stream.end(last)
+        self.note_received(request, call)
         return stream.response
 
     async def _failed_early(
@@ -131,7 +132,7 @@ class Answering:
         if status == 200:
             return None
         response = await send_whole(request, status, headers, body, within_s=self.within_s)
-        self._note_received(request, call)
+        self.note_received(request, call)
         return response
 
     async def _until_outcome(
@@ -166,7 +167,8 @@ class Answering:
 
     # ------------------------------------------------------------------ behind the answer
 
-    def _note_received(self, request: web.Request, call: ClientCall) -> None:
+    def note_received(self, request: web.Request, call: ClientCall) -> None:
+        """Note in the background that the client has what was written, if that is so."""
         if call.digest is not None:
             self._behind(self._received(request.transport, call), "call received")
 

@@ -73,10 +73,15 @@ class Generation:
             if is_operators(reason):
                 _log.warning("call_not_served", reason=f"{type(reason).__name__}: {reason}")
             raise api_error(reason, None if call is None else call.given_id) from reason
+        finally:
+            if call is not None:
+                self.calls.ended(call)
 
     async def _accepted(self, request: web.Request, call: ClientCall) -> web.StreamResponse:
         await self.calls.submitted(call)
         place = f"/v1/headrace/requests/{quote(call.given_id)}"
         told = {"id": call.given_id, "object": "headrace.request", "status": "accepted", "lane": call.prepared.lane}
         headers = {"Location": place, "Preference-Applied": "respond-async", "x-headrace-id": call.given_id}
-        return await send_whole(request, 202, headers, json_bytes(told), within_s=self.limits.within_s)
+        response = await send_whole(request, 202, headers, json_bytes(told), within_s=self.limits.within_s)
+        self.answering.note_received(request, call)
+        return response

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Middleware
 
 from headrace.broker.gateway.http.bodies import BodyLimits
 from headrace.broker.gateway.http.request_keys import ENDPOINT, KEY, LANE
-from headrace.broker.gateway.http.sending import send_whole
+from headrace.broker.gateway.http.sending import HANGUP_STATUS, send_whole
 from headrace.broker.gateway.keys.caps import Caps
 from headrace.broker.gateway.keys.refusals import CapReachedError, KeyFault, KeyRefusedError
 from headrace.broker.gateway.keys.ring import KeyRing
@@ -30,7 +30,6 @@ from headrace.broker.traces import traced
 from headrace.schemas.cloudevents import json_bytes
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_HANGUP_STATUS: Final = 499
 _OF_PATH: Final = {"/v1/models": "models", "/v1/headrace": "requests", "/v1/files": "files", "/v1/batches": "batches"}
 """Names of what has no endpoint of OpenAI's table; a call's handler names its own."""
 _log = structlog.get_logger("gateway")
@@ -54,7 +53,7 @@ class Middlewares:
     @web.middleware
     async def counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count the answer, whatever it is."""
-        began_s, status = time.monotonic(), _HANGUP_STATUS
+        began_s, status = time.monotonic(), HANGUP_STATUS
         request[ENDPOINT] = _OF_PATH.get("/".join(request.path.split("/", 3)[:3]), "other")
         try:
             response = await handler(request)
@@ -77,7 +76,7 @@ class Middlewares:
         except web.HTTPException as reason:
             error = ApiError(reason.status, reason.reason, type="invalid_request_error")
         except (ConnectionError, TimeoutError):  # the client is gone, or takes nothing
-            return web.Response(status=_HANGUP_STATUS)
+            return web.Response(status=HANGUP_STATUS)
         except Exception as reason:  # noqa: BLE001 — a defect ends one request; its message may quote a prompt or a key
             _log.error("gateway_crashed", endpoint=request[ENDPOINT], **traced(reason))
             error = crashed()
@@ -88,7 +87,7 @@ class Middlewares:
                 request, error.status, error.headers, json_bytes(error.body()), within_s=self.limits.within_s
             )
         except (ConnectionError, TimeoutError):
-            return web.Response(status=_HANGUP_STATUS)
+            return web.Response(status=HANGUP_STATUS)
 
     @web.middleware
     async def keyed(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -20,6 +20,7 @@ from headrace.broker.gateway.shapes.answers import outcome_headers
 from headrace.broker.gateway.shapes.errors import unknown_id
 from headrace.broker.gateway.shapes.failures import error_of
 from headrace.broker.gateway.whereabouts import UNKNOWN, not_known, public_report
+from headrace.broker.gateway.wishes import can_be_given
 from headrace.schemas.cloudevents import json_bytes
 from headrace.schemas.outcome import Completed, Outcome
 
@@ -98,8 +99,12 @@ class Requests:
 
 
 def _named(request: web.Request) -> tuple[ClientKey, str]:
+    """Return the key and the id. Raises ApiError 404 for an id that no client can have chosen."""
     key: ClientKey = request[KEY]
-    return key, request.match_info["id"]
+    given = request.match_info["id"]
+    if not can_be_given(given):
+        raise unknown_id("request", given)
+    return key, given
 
 
 def _told(given: str, outcome: Outcome) -> dict[str, Any]:

@@ -11,12 +11,16 @@ import fcntl
 import sys
 import termios
 from collections.abc import Mapping
+from socket import SHUT_WR
+from socket import socket as Socket  # noqa: N812 — the class
 from typing import Final
 
 from aiohttp import web
 
 from headrace.broker.gateway.shapes.answers import JSON_TYPE
 
+HANGUP_STATUS: Final = 499
+"""Status, in metrics and spans alone, of a client that has hung up or takes nothing."""
 _ACKNOWLEDGED_WITHIN_S: Final = 2.0
 _LOOKS_S: Final = (0.0, 0.002, 0.01, 0.05, 0.2)
 
@@ -56,10 +60,15 @@ class EventStream:
                 await self.response.prepare(self._request)
             await self.response.write(b"".join(frames))
 
-    async def end(self) -> None:
-        """End the answer; raises as `send_whole`."""
+    async def end(self, frames: list[bytes]) -> None:
+        """Write the last frames and end the answer; raises as `send_whole`.
+
+        The end goes with them, since an SDK that has read the last frame closes a connection that has not ended.
+        """
         async with _cut_off(self._request, self._within_s):
-            await self.response.write_eof()
+            if not self.response.prepared:
+                await self.response.prepare(self._request)
+            await self.response.write_eof(b"".join(frames))
 
 
 @contextlib.asynccontextmanager
@@ -73,26 +82,40 @@ async def _cut_off(request: web.Request, within_s: float):  # type: ignore[no-un
         raise
 
 
-async def has_received(transport: asyncio.Transport | None) -> bool:
-    """Whether the client's system has acknowledged all that was written, within two seconds."""
-    if transport is None:
+async def has_received(transport: asyncio.WriteTransport | None) -> bool:
+    """Whether the client's system has acknowledged all that was written, within two seconds.
+
+    It may acknowledge the last byte after this side has closed the connection, so a descriptor of its own is watched.
+    """
+    socket = None if transport is None else transport.get_extra_info("socket")
+    if transport is None or socket is None or socket.fileno() < 0:
         return False
+    with socket.dup() as watched:
+        return await _is_acknowledged(transport, watched)
+
+
+async def _is_acknowledged(transport: asyncio.WriteTransport, watched: Socket) -> bool:
     until_s = asyncio.get_running_loop().time() + _ACKNOWLEDGED_WITHIN_S
-    looks = iter(_LOOKS_S)
-    while not transport.is_closing():
-        if transport.get_write_buffer_size() == 0 and _unacknowledged(transport) == 0:
+    looks, is_written, has_ended = iter(_LOOKS_S), False, False
+    while True:
+        is_written = is_written or (not transport.is_closing() and transport.get_write_buffer_size() == 0)
+        if is_written and _unacknowledged(watched) == 0:
             return True
+        if transport.is_closing() and not is_written:
+            return False
+        if transport.is_closing() and not has_ended:  # or the connection would end only with this descriptor
+            has_ended = True
+            with contextlib.suppress(OSError):
+                watched.shutdown(SHUT_WR)
         pause_s = next(looks, _LOOKS_S[-1])
         if asyncio.get_running_loop().time() + pause_s > until_s:
             return False
         await asyncio.sleep(pause_s)
-    return False
 
 
-def _unacknowledged(transport: asyncio.Transport) -> int:
+def _unacknowledged(socket: Socket) -> int:
     """Return the bytes in the socket that the peer has not acknowledged; 0 where the system does not say."""
-    socket = transport.get_extra_info("socket")
-    if socket is None or sys.platform != "linux":
+    if sys.platform != "linux":
         return 0
     count = array.array("i", [0])
     try:

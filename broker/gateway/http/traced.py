@@ -15,6 +15,7 @@ from aiohttp import web
 from headrace.broker.core.endpoints import ENDPOINT_TABLE
 from headrace.broker.gateway.http.middlewares import Handler
 from headrace.broker.gateway.http.request_keys import KEY, LANE
+from headrace.broker.gateway.http.sending import HANGUP_STATUS
 from headrace.broker.observability.spans import SERVE, Attribute
 from headrace.broker.span_ports import EndedSpan, Spans, Value
 from headrace.broker.trace_context import TraceContext, read_context
@@ -24,7 +25,6 @@ SERVING: Final = web.RequestKey("serving", TraceContext)
 """Where a request has the `TraceContext` of its server span."""
 _PATHS: Final = frozenset(f"/v1{facts.path}" for facts in ENDPOINT_TABLE.values())
 _SERVER_ERROR: Final = 500
-_HANGUP_STATUS: Final = 499
 
 
 @dataclass(eq=False)
@@ -41,12 +41,12 @@ class ServerSpans:
         parent = read_context(request.headers.get("traceparent"), request.headers.get("tracestate"))
         context = self._context(parent, request.path)
         request[SERVING] = context
-        start_ns, status = time.time_ns(), _HANGUP_STATUS
+        start_ns, status = time.time_ns(), HANGUP_STATUS
         try:
             response = await handler(request)
             status = response.status
         finally:
-            error = str(status) if status >= _SERVER_ERROR else "hung_up" if status == _HANGUP_STATUS else ""
+            error = str(status) if status >= _SERVER_ERROR else "hung_up" if status == HANGUP_STATUS else ""
             given = _attributes(request, status)
             self.spans.record(
                 EndedSpan(SERVE, request.path, context, parent, start_ns, time.time_ns(), given, error=error)
@@ -66,7 +66,7 @@ def _attributes(request: web.Request, status: int) -> Mapping[str, Value]:
         Attribute.URL_PATH: request.path,
         Attribute.URL_SCHEME: request.scheme,
     }
-    if status != _HANGUP_STATUS:
+    if status != HANGUP_STATUS:
         given[Attribute.HTTP_STATUS] = status
     if lane := request.get(LANE):
         given[Attribute.LANE] = lane

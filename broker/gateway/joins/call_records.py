@@ -14,7 +14,7 @@ from headrace.schemas.record import Record
 
 TYPE_CALL: Final = "headrace.gateway.call.v1"
 Event = Literal["opened", "received"]
-_EVENTS: Final = frozenset(get_args(Event))
+_EVENTS: Final[frozenset[Event]] = frozenset(get_args(Event))
 _VALUE_BYTES_MAX: Final = 1_024
 
 
@@ -48,6 +48,9 @@ def decoded(record: Record) -> CallRecord | None:
         digest = record.key.decode("ascii")
     except (ValueError, RecursionError):
         return None
-    if not isinstance(told, dict) or told.get("event") not in _EVENTS or not isinstance(told.get("id"), str):
+    if not isinstance(told, dict):
         return None
-    return CallRecord(digest, told["id"], told["event"])
+    call_id, event = told.get("id"), told.get("event")
+    if not isinstance(call_id, str) or not isinstance(event, str) or event not in _EVENTS:
+        return None
+    return CallRecord(digest, call_id, event)
