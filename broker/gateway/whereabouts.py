@@ -7,7 +7,7 @@ reasons, in words that name none of these.
 from collections.abc import Mapping
 from typing import Any, Final
 
-_WORDS: Final[Mapping[str, str]] = {
+REASONS: Final[Mapping[str, str]] = {
     "leader": "the dispatcher, which starts no calls at the moment",
     "breaker": "OpenAI or the account, which refuses calls at the moment",
     "retry": "its next attempt",
@@ -25,7 +25,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "pace": "its turn at the rate that is possible",
 }
 _OTHER: Final = "its turn"
-_STATES: Final[Mapping[str, str]] = {
+STATES: Final[Mapping[str, str]] = {
     "waiting": "queued",
     "waiting_for_order": "queued",
     "waiting_for_retry": "queued",
@@ -35,12 +35,24 @@ _STATES: Final[Mapping[str, str]] = {
     "settled": "in_progress",
 }
 UNKNOWN: Final = "unknown"
+"""Status of a request that the leader would know if there were one."""
+_NOT_KNOWN: Final = "not_known"
+_NO_LEADER: Final = "a dispatcher that can be asked"
+_NO_ROOM: Final = "room in the dispatcher's memory, if it is in a lane that has none"
 
 
 def public_report(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of a client's answer; `status` is `queued`, `in_progress` or `unknown`."""
+    """Return the members of a client's answer; `status` is `queued`, `in_progress`, `not_known` or `unknown`.
+
+    The leader takes no record of a lane without room. So while there is such a lane, a request that the leader does not
+    know may still be in Kafka: it is not known, not unknown.
+    """
     state = told.get("state")
-    status = _STATES.get(state, UNKNOWN) if isinstance(state, str) else UNKNOWN
+    if state == "elsewhere":
+        return unasked_report()
+    if state == "unknown" and told.get("lanes_without_room"):
+        return _not_known(_NO_ROOM)
+    status = STATES.get(state, UNKNOWN) if isinstance(state, str) else UNKNOWN
     reasons = told.get("waits_for")
     kinds = [each.get("kind") for each in reasons if isinstance(each, Mapping)] if isinstance(reasons, list) else []
     estimate = told.get("estimated_start")
@@ -50,6 +62,15 @@ def public_report(told: Mapping[str, Any]) -> dict[str, Any]:
         "model": told.get("model"),
         "attempts": told.get("calls"),
         "deadline": told.get("deadline"),
-        "waits_for": [_WORDS.get(str(kind), _OTHER) for kind in dict.fromkeys(kinds)],
+        "waits_for": [REASONS.get(str(kind), _OTHER) for kind in dict.fromkeys(kinds)],
         "estimated_start": estimate.get("at") if isinstance(estimate, Mapping) else told.get("retry_at"),
     }
+
+
+def unasked_report() -> dict[str, Any]:
+    """Return the members while no leader answers: the request may be there."""
+    return _not_known(_NO_LEADER)
+
+
+def _not_known(waits_for: str) -> dict[str, Any]:
+    return {"status": _NOT_KNOWN, "waits_for": [waits_for], "estimated_start": None}

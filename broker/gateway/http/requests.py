@@ -19,12 +19,14 @@ from headrace.broker.gateway.refusals import api_error, is_operators
 from headrace.broker.gateway.shapes.answers import outcome_headers
 from headrace.broker.gateway.shapes.errors import unknown_id
 from headrace.broker.gateway.shapes.failures import error_of
-from headrace.broker.gateway.whereabouts import UNKNOWN, public_report
+from headrace.broker.gateway.whereabouts import UNKNOWN, public_report, unasked_report
 from headrace.schemas.cloudevents import json_bytes
 from headrace.schemas.outcome import Completed, Outcome
 
 OBJECT: Final = "headrace.request"
 _LEADER_WITHIN_S: Final = 3.0
+_AGAIN_AFTER_S: Final = 0.3
+"""A record is on its lane for milliseconds before the leader has it; a leader behind is noticed by its full lanes."""
 _log = structlog.get_logger("gateway")
 
 Whereabouts = Callable[[str, float], Awaitable[Mapping[str, Any]]]
@@ -45,20 +47,30 @@ class Requests:
         return [web.get(path, self.get), web.delete(path, self.delete)]
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the outcome, or with the report of the leader."""
+        """Answer with the outcome, or with the report of the leader.
+
+        A request that neither has is looked for once more: it may have been answered between the two looks, or have
+        been put on its lane a moment ago.
+        """
         key, given = _named(request)
         internal = internal_id(key.tenant, given)
+        for is_last in (False, True):
+            outcome = await self._outcome(internal, given)
+            if outcome is not None and outcome.tenant == key.tenant:
+                return await self._sent(request, 200, _told(given, outcome), outcome_headers(outcome, given))
+            report = await self._report(internal)
+            if report["status"] != UNKNOWN:
+                told = {"id": given, "object": OBJECT, **report}
+                return await self._sent(request, 200, told, {"x-headrace-id": given})
+            if not is_last:
+                await asyncio.sleep(_AGAIN_AFTER_S)
+        raise unknown_id("request", given)
+
+    async def _outcome(self, internal: str, given: str) -> Outcome | None:
         try:
-            outcome = await self.calls.earlier(internal)
+            return await self.calls.earlier(internal)
         except HeadraceError as reason:
             raise api_error(reason, given) from reason
-        if outcome is not None and outcome.tenant == key.tenant:
-            headers = outcome_headers(outcome, given)
-            return await self._sent(request, 200, _told(given, outcome), headers)
-        report = await self._report(internal)
-        if report["status"] == UNKNOWN:
-            raise unknown_id("request", given)
-        return await self._sent(request, 200, {"id": given, "object": OBJECT, **report}, {"x-headrace-id": given})
 
     async def _report(self, internal: str) -> dict[str, Any]:
         """Return what the leader knows; while there is none, that the request may be there."""
@@ -67,7 +79,7 @@ class Requests:
                 return public_report(await self.where_is(internal, _LEADER_WITHIN_S))
         except (HeadraceError, TimeoutError) as reason:
             _log.info("leader_not_asked", reason=str(reason))
-            return {"status": "not_known", "waits_for": ["a dispatcher that can be asked"], "estimated_start": None}
+            return unasked_report()
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """Ask for a cancellation."""

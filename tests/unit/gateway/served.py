@@ -17,6 +17,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.errors import Unreachable
 from headrace.broker.gateway.calls import CallRules
 from headrace.broker.gateway.http.bodies import BodyLimits
+from headrace.broker.gateway.http.requests import Whereabouts
 from headrace.broker.gateway.keys.caps import Caps
 from headrace.broker.gateway.keys.ring import KeyRing
 from headrace.broker.gateway.observing import NoMeter
@@ -91,18 +92,23 @@ async def served(
     latency_s: float = 0.0,
     drain_s: float = 0.0,
     broker: MemoryBroker | None = None,
+    leader: Whereabouts | None = None,
 ) -> AsyncIterator[Served]:
-    """Run a gateway; with a `broker`, in front of that one."""
+    """Run a gateway; with a `broker`, in front of that one. Without a `leader` there is none to ask."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "keys.toml"
         path.write_text(key_file(KEYS))
         path.chmod(0o600)
         if broker is None:
-            async with _broker(answer, latency_s) as own, _gateway(own, path, drain_s) as running:
+            async with _broker(answer, latency_s) as own, _gateway(own, path, drain_s, leader) as running:
                 yield running
         else:
-            async with _gateway(broker, path, drain_s) as running:
+            async with _gateway(broker, path, drain_s, leader) as running:
                 yield running
+
+
+async def _no_leader(_request_id: str, _within_s: float) -> Mapping[str, Any]:
+    raise Unreachable("There is no leader to ask.")
 
 
 def _broker(answer: Callable[[Asked], Answer] | None, latency_s: float) -> MemoryBroker:
@@ -110,14 +116,13 @@ def _broker(answer: Callable[[Asked], Answer] | None, latency_s: float) -> Memor
 
 
 @asynccontextmanager
-async def _gateway(broker: MemoryBroker, keys: Path, drain_s: float) -> AsyncIterator[Served]:
+async def _gateway(
+    broker: MemoryBroker, keys: Path, drain_s: float, leader: Whereabouts | None
+) -> AsyncIterator[Served]:
     assert isinstance(broker.connection, GatewayDoors)
     clock = WallClock()
     ring = KeyRing(keys, utc_now=clock.utc_now)
     ring.open()
-
-    async def leader(_request_id: str, _within_s: float) -> Mapping[str, Any]:
-        raise Unreachable("There is no leader to ask.")
 
     async def models() -> list[str]:
         return ["gpt-4o", "o3"]
@@ -130,7 +135,7 @@ async def _gateway(broker: MemoryBroker, keys: Path, drain_s: float) -> AsyncIte
         ring=ring,
         caps=Caps(),
         meter=NoMeter(),
-        leader=leader,
+        leader=leader or _no_leader,
         models=models,
         clock=clock,
     )
