@@ -39,6 +39,7 @@ class Answering:
     within_s: float
     meter: GatewayMeter
     cut: asyncio.Event
+    alive_every_s: float = ALIVE_EVERY_S
     _waiting: int = field(default=0, init=False)
     _streaming: int = field(default=0, init=False)
     _background: set[asyncio.Task[None]] = field(default_factory=set, init=False)
@@ -149,7 +150,7 @@ class Answering:
                 coming = asyncio.create_task(queue.wait())
                 try:
                     await asyncio.wait(
-                        {waiting, coming, leaving}, timeout=ALIVE_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                        {waiting, coming, leaving}, timeout=self.alive_every_s, return_when=asyncio.FIRST_COMPLETED
                     )
                     if not (waiting.done() or coming.done() or leaving.done()):
                         await stream.send([_ALIVE])
