@@ -16,11 +16,11 @@ from headrace.broker.client import GenerationClient, Submission, new_id, submiss
 from headrace.broker.client_ports import AnswerLog, GatewayDoors, HomeAnswers, OutcomeLog, ScanLog, Start, SubmitLog
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import Disconnected, HeadraceError, WaitTimedOut
+from headrace.broker.gateway.call_options import CallOptions
 from headrace.broker.gateway.ids import internal_id
 from headrace.broker.gateway.joins.call_log import CallLog
 from headrace.broker.gateway.joins.call_records import content_digest
 from headrace.broker.gateway.keys.key import ClientKey
-from headrace.broker.gateway.wishes import Wishes
 from headrace.schemas.outcome import Outcome
 from headrace.schemas.topics import calls_topic, control_topic, results_topic
 
@@ -43,7 +43,7 @@ class CallRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CallContent:
     """What a client wants called: `body` goes to OpenAI, `sent` is the body as the client sent it."""
 
     endpoint: str
@@ -132,48 +132,50 @@ class Calls:
 
     # ------------------------------------------------------------------ before the call
 
-    async def begun(self, key: ClientKey, wanted: Wanted, wishes: Wishes) -> ClientCall:
+    async def begun(self, key: ClientKey, content: CallContent, options: CallOptions) -> ClientCall:
         """Give a call its id, and note it if its SDK may repeat it.
 
         Raises:
             InvalidRequest: It cannot be put on a lane as it is.
             LogUnavailable: Kafka does not answer; nothing was sent.
         """
-        if wishes.given_id is not None:
-            prepared = self._prepared(internal_id(key.tenant, wishes.given_id), key, wanted, wishes)
-            return ClientCall(key, prepared, wishes.given_id, known_before=True)
-        if wishes.retry_count is None:
-            return self._new(key, wanted, wishes, await self._home())
-        digest = content_digest(key.name, wanted.endpoint, wanted.sent)
-        if wishes.retry_count > 0 and (former := await self.repeats.repeated(digest)) is not None:
-            prepared = self._prepared(former, key, wanted, wishes)
+        if options.given_id is not None:
+            prepared = self._prepared(internal_id(key.tenant, options.given_id), key, content, options)
+            return ClientCall(key, prepared, options.given_id, known_before=True)
+        if options.retry_count is None:
+            return self._new(key, content, options, await self._home())
+        digest = content_digest(key.name, content.endpoint, content.sent)
+        if options.retry_count > 0 and (former := await self.repeats.repeated(digest)) is not None:
+            prepared = self._prepared(former, key, content, options)
             return ClientCall(key, prepared, _shown(former), known_before=True, joined=True, digest=digest)
-        call = self._new(key, wanted, wishes, await self._home(), digest)
+        call = self._new(key, content, options, await self._home(), digest)
         await self.repeats.opened(digest, call.id)
         return call
 
     async def _home(self) -> int:
         return (await self._answers.home(connect_s=self.rules.kafka_within_s)).partition
 
-    def _new(self, key: ClientKey, wanted: Wanted, wishes: Wishes, home: int, digest: str | None = None) -> ClientCall:
+    def _new(
+        self, key: ClientKey, content: CallContent, options: CallOptions, home: int, digest: str | None = None
+    ) -> ClientCall:
         for _ in range(_IDS_TRIED_MAX):
             made = f"{key.tenant}/call-{new_id()}"
-            if self._answers.place_of(made.encode()) == home:
+            if self._answers.partition_of(made.encode()) == home:
                 break
-        return ClientCall(key, self._prepared(made, key, wanted, wishes), _shown(made), digest=digest)
+        return ClientCall(key, self._prepared(made, key, content, options), _shown(made), digest=digest)
 
-    def _prepared(self, request_id: str, key: ClientKey, wanted: Wanted, wishes: Wishes) -> Submission:
+    def _prepared(self, request_id: str, key: ClientKey, content: CallContent, options: CallOptions) -> Submission:
         fields = {
             "id": request_id,
-            "endpoint": wanted.endpoint,
+            "endpoint": content.endpoint,
             "tenant": key.tenant,
-            "body": dict(wanted.body),
-            "stream": wanted.stream,
-            "deadline": wishes.deadline,
-            "template": wishes.template,
+            "body": dict(content.body),
+            "stream": content.stream,
+            "deadline": options.deadline,
+            "template": options.template,
         }
         return submission(
-            fields, lane=wishes.lane, ordering_key=wishes.ordering_key, traceparent=wishes.traceparent, source=SOURCE
+            fields, lane=options.lane, ordering_key=options.ordering_key, traceparent=options.traceparent, source=SOURCE
         )
 
     # ------------------------------------------------------------------ the call

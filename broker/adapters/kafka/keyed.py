@@ -85,8 +85,8 @@ class KafkaKeyedLog:
         assert self._home is not None  # noqa: S101 — programmer error: set when the topic is first followed
         return Home(self._home, self._count)
 
-    def place_of(self, key: bytes) -> int:
-        """See `KeyedLog.place_of`."""
+    def partition_of(self, key: bytes) -> int:
+        """See `KeyedLog.partition_of`."""
         return partitions_of(key, [self._count])[0]
 
     @asynccontextmanager
@@ -96,7 +96,7 @@ class KafkaKeyedLog:
         self._followers.setdefault(key, []).append(follower)
         try:
             await self._follow(until_s)
-            await self._cover(self.place_of(key), until_s)
+            await self._cover(self.partition_of(key), until_s)
             yield
         finally:
             self._followers[key].remove(follower)
@@ -167,7 +167,7 @@ class KafkaKeyedLog:
         """Return the partitions to follow now."""
         if self._grown:
             return set(range(self._count))
-        needed = {self._home or 0, *(self.place_of(key) for key in self._followers)}
+        needed = {self._home or 0, *(self.partition_of(key) for key in self._followers)}
         now_s = time.monotonic()
         for place in self._followed - needed:
             self._idle_since.setdefault(place, now_s)

@@ -16,10 +16,10 @@ from headrace.broker.gateway.http.sending import send_whole
 from headrace.broker.gateway.ids import internal_id
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.refusals import api_error, is_operators
+from headrace.broker.gateway.request_report import UNKNOWN, public_report, unasked_report
 from headrace.broker.gateway.shapes.answers import outcome_headers
 from headrace.broker.gateway.shapes.errors import unknown_id
 from headrace.broker.gateway.shapes.failures import error_of
-from headrace.broker.gateway.whereabouts import UNKNOWN, public_report, unasked_report
 from headrace.schemas.cloudevents import json_bytes
 from headrace.schemas.outcome import Completed, Outcome
 
@@ -29,7 +29,7 @@ _AGAIN_AFTER_S: Final = 0.3
 """A record is on its lane for milliseconds before the leader has it; a leader behind is noticed by its full lanes."""
 _log = structlog.get_logger("gateway")
 
-Whereabouts = Callable[[str, float], Awaitable[Mapping[str, Any]]]
+AskLeader = Callable[[str, float], Awaitable[Mapping[str, Any]]]
 """Asks the leader for its report on a request, within so many seconds."""
 
 
@@ -38,7 +38,7 @@ class Requests:
     """Handlers for one request by its id."""
 
     calls: Calls
-    where_is: Whereabouts
+    where_is: AskLeader
     limits: BodyLimits
 
     def routes(self) -> list[web.RouteDef]:

@@ -17,7 +17,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.errors import Unreachable
 from headrace.broker.gateway.calls import CallRules
 from headrace.broker.gateway.http.bodies import BodyLimits
-from headrace.broker.gateway.http.requests import Whereabouts
+from headrace.broker.gateway.http.requests import AskLeader
 from headrace.broker.gateway.keys.caps import Caps
 from headrace.broker.gateway.keys.ring import KeyRing
 from headrace.broker.gateway.observing import NoMeter
@@ -92,7 +92,7 @@ async def served(
     latency_s: float = 0.0,
     drain_s: float = 0.0,
     broker: MemoryBroker | None = None,
-    leader: Whereabouts | None = None,
+    leader: AskLeader | None = None,
 ) -> AsyncIterator[Served]:
     """Run a gateway; with a `broker`, in front of that one. Without a `leader` there is none to ask."""
     with TemporaryDirectory() as directory:
@@ -116,9 +116,7 @@ def _broker(answer: Callable[[Asked], Answer] | None, latency_s: float) -> Memor
 
 
 @asynccontextmanager
-async def _gateway(
-    broker: MemoryBroker, keys: Path, drain_s: float, leader: Whereabouts | None
-) -> AsyncIterator[Served]:
+async def _gateway(broker: MemoryBroker, keys: Path, drain_s: float, leader: AskLeader | None) -> AsyncIterator[Served]:
     assert isinstance(broker.connection, GatewayDoors)
     clock = WallClock()
     ring = KeyRing(keys, utc_now=clock.utc_now)

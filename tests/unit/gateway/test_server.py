@@ -348,15 +348,18 @@ async def test_embeddings_and_responses_are_served_too() -> None:
     assert response.json["output"][0]["content"][0]["text"] == HELLO
 
 
-async def test_two_calls_cut_off_together_are_each_joined_by_one_repetition() -> None:
-    async with served(hello, latency_s=0.5) as world:
+@pytest.mark.parametrize("apart_s", [0.0, 1.1])
+async def test_two_calls_cut_off_together_are_each_joined_by_one_repetition(apart_s: float) -> None:
+    async with served(hello, latency_s=0.5 + apart_s) as world:
         cut = [asyncio.create_task(world.ask(BODY, x_stainless_retry_count="0")) for _ in range(2)]
         await asyncio.sleep(0.2)
         for each in cut:
             each.cancel()
         await asyncio.wait(cut)
         await asyncio.sleep(0.05)
-        again = await asyncio.gather(*(world.ask(BODY, x_stainless_retry_count="1") for _ in range(2)))
+        first = asyncio.create_task(world.ask(BODY, x_stainless_retry_count="1"))
+        await asyncio.sleep(apart_s)
+        again = await asyncio.gather(first, world.ask(BODY, x_stainless_retry_count="1"))
         assert len(world.broker.calls) == 2
     assert len({reply.headers["x-headrace-id"] for reply in again}) == 2
 

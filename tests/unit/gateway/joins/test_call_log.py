@@ -46,6 +46,7 @@ async def test_what_one_gateway_noted_is_known_to_another_at_once(world: World) 
 async def test_a_gateway_that_starts_later_knows_what_was_noted_before(world: World) -> None:
     async with world.gateway() as one:
         await one.opened("d", "acme/call-1")
+    await asyncio.sleep(0.01)
     async with world.gateway() as two:
         assert await two.repeated("d") == "acme/call-1"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.gateway import whereabouts
-from headrace.broker.gateway.whereabouts import public_report
+from headrace.broker.gateway import request_report
+from headrace.broker.gateway.request_report import public_report
 from headrace.broker.service.status import request_status, wait_reasons
 
 LIMIT = {"kind": "limit", "limit": "gpt-4o/org-secret", "needed": 900, "tenant": "globex"}
@@ -69,6 +69,6 @@ def test_every_reason_and_state_of_the_dispatcher_has_a_word() -> None:
     """The dispatcher's words are literals in its two modules; a new one must not go unnoticed here."""
     found = "".join(Path(module.__file__ or "").read_text() for module in (wait_reasons, request_status))
     kinds = set(re.findall(r'"kind": "([a-z_]+)"', found))
-    assert kinds == set(whereabouts.REASONS)
+    assert kinds == set(request_report.REASONS)
     states = set(re.findall(r'"state": "([a-z_]+)"', found)) | set(re.findall(r'state = "([a-z_]+)"', found))
-    assert states == {*whereabouts.STATES, "answered", "unknown", "elsewhere"}
+    assert states == {*request_report.STATES, "answered", "unknown", "elsewhere"}

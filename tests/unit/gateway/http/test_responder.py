@@ -14,8 +14,8 @@ from aiohttp import web
 from headrace.broker.client_ports import StoredRecord
 from headrace.broker.errors import WaitTimedOut
 from headrace.broker.gateway.calls import Calls, ClientCall
-from headrace.broker.gateway.deltas import ChunkQueue, Deltas
-from headrace.broker.gateway.http.answering import Answering
+from headrace.broker.gateway.chunk_feed import ChunkFeed, ChunkQueue
+from headrace.broker.gateway.http.responder import Responder
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.observing import NoMeter
 from headrace.broker.gateway.shapes.chat_stream import ChatStream
@@ -42,7 +42,7 @@ def completed(text: str) -> Completed:
 
 @dataclass
 class Doubles:
-    """`Calls` and `Deltas` of one call, moved by the test."""
+    """`Calls` and `ChunkFeed` of one call, moved by the test."""
 
     given: "asyncio.Future[Outcome]"
     chunks: ChunkQueue
@@ -83,12 +83,12 @@ async def world() -> AsyncIterator[World]:
     doubles = Doubles(asyncio.get_running_loop().create_future(), ChunkQueue(Expectation("acme/lead-17")))
     calls: Any = doubles
     cut = asyncio.Event()
-    answering = Answering(cast("Calls", calls), cast("Deltas", calls), 2.0, NoMeter(), cut, alive_every_s=0.05)
+    responder = Responder(cast("Calls", calls), cast("ChunkFeed", calls), 2.0, NoMeter(), cut, alive_every_s=0.05)
     fields = {"id": "acme/lead-17", "endpoint": "chat.completions", "tenant": "acme", "body": BODY, "stream": True}
     call = ClientCall(KEY, submission(fields, lane="urgent", source="test"), "lead-17")
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await answering.answered(request, call, ChatStream("lead-17", include_usage=False), cancels=False)
+        return await responder.respond(request, call, ChatStream("lead-17", include_usage=False), cancels=False)
 
     app = web.Application()
     app.add_routes([web.post("/", handle)])
@@ -98,7 +98,7 @@ async def world() -> AsyncIterator[World]:
     async with aiohttp.ClientSession() as session:
         yield World(doubles, cut, f"http://127.0.0.1:{runner.addresses[0][1]}/", session)
     await runner.cleanup()
-    await answering.close()
+    await responder.close()
 
 
 async def test_a_silent_stream_says_that_it_lives(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from headrace.broker.client_ports import StoredRecord
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import Disconnected
-from headrace.broker.gateway.deltas import QUEUED_MAX, ChunkQueue, Deltas
+from headrace.broker.gateway.chunk_feed import QUEUED_MAX, ChunkFeed, ChunkQueue
 from headrace.broker.testing.client_doors import MemoryClientDoors
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.schemas.chunk import Chunk
@@ -75,7 +75,7 @@ async def test_chunks_published_while_a_client_waits_reach_it() -> None:
     clock = WallClock(asyncio.get_running_loop().time)
     kafka = MemoryKafka(clock.utc_ms)
     kafka.create(TOPIC)
-    chunks = Deltas(MemoryClientDoors(kafka, KafkaLink(kafka)).keyed(TOPIC))
+    chunks = ChunkFeed(MemoryClientDoors(kafka, KafkaLink(kafka)).keyed(TOPIC))
     async with chunks.of(EXPECTED) as queue:
         for record in (chunk(0), chunk(1, request_id="acme/other")):
             kafka.append(TOPIC, record, partition=0, at_ms=clock.utc_ms())
@@ -88,7 +88,7 @@ async def test_chunks_published_while_a_client_waits_reach_it() -> None:
 async def test_without_the_topic_a_stream_has_no_chunks_and_goes_on() -> None:
     clock = WallClock(asyncio.get_running_loop().time)
     kafka = MemoryKafka(clock.utc_ms)
-    chunks = Deltas(MemoryClientDoors(kafka, KafkaLink(kafka)).keyed(TOPIC))
+    chunks = ChunkFeed(MemoryClientDoors(kafka, KafkaLink(kafka)).keyed(TOPIC))
     async with chunks.of(EXPECTED) as queue:
         assert await is_waiting(queue)
     with pytest.raises(ZeroDivisionError):
