@@ -146,7 +146,7 @@ class KeyedLog(Protocol):
             RightsError, AuthenticationError: Kafka denies us access.
         """
 
-    def place_of(self, key: bytes) -> int:
+    def partition_of(self, key: bytes) -> int:
         """Return the partition of a key's records; call it after `home`."""
 
     def following(self, key: bytes, follower: Follower, *, connect_s: float) -> AbstractAsyncContextManager[None]:
@@ -162,8 +162,8 @@ class HomeAnswers(AnswerLog, Protocol):
     async def home(self, *, connect_s: float) -> Home:
         """See `KeyedLog.home`."""
 
-    def place_of(self, key: bytes) -> int:
-        """See `KeyedLog.place_of`."""
+    def partition_of(self, key: bytes) -> int:
+        """See `KeyedLog.partition_of`."""
 
     async def earlier(self, request_id: str, *, connect_s: float) -> Outcome | None:
         """Return the outcome that an id has already, of its latest run; None if there is none that far back.

@@ -16,11 +16,11 @@ from headrace.broker.client import GenerationClient, Submission, new_id, submiss
 from headrace.broker.client_ports import AnswerLog, GatewayDoors, HomeAnswers, OutcomeLog, ScanLog, Start, SubmitLog
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import Disconnected, HeadraceError, WaitTimedOut
+from headrace.broker.gateway.call_options import CallOptions
 from headrace.broker.gateway.ids import given_id, internal_id
 from headrace.broker.gateway.joins.call_log import CallLog
 from headrace.broker.gateway.joins.call_records import content_digest
 from headrace.broker.gateway.keys.key import ClientKey
-from headrace.broker.gateway.wishes import Wishes
 from headrace.schemas.ids import is_valid_id
 from headrace.schemas.outcome import Outcome
 from headrace.schemas.topics import calls_topic, control_topic, results_topic
@@ -44,7 +44,7 @@ class CallRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CallContent:
     """What a client wants called: `body` goes to OpenAI, `sent` is the body as the client sent it."""
 
     endpoint: str
@@ -133,7 +133,7 @@ class Calls:
 
     # ------------------------------------------------------------------ before the call
 
-    async def begun(self, key: ClientKey, wanted: Wanted, wishes: Wishes) -> ClientCall:
+    async def begun(self, key: ClientKey, content: CallContent, options: CallOptions) -> ClientCall:
         """Give a call its id, and note it if its SDK may repeat it. `ended` must follow.
 
         Its client counts as waiting from here on, so that of two repetitions at once each takes a call of its own.
@@ -142,7 +142,7 @@ class Calls:
             InvalidRequest: It cannot be put on a lane as it is.
             LogUnavailable: Kafka does not answer; nothing was sent.
         """
-        call = await self._called(key, wanted, wishes)
+        call = await self._called(key, content, options)
         self._waits[call.id] = self._waits.get(call.id, 0) + 1
         self.repeats.waits(call.id)
         return call
@@ -154,43 +154,45 @@ class Calls:
         if not self._waits[call.id]:
             del self._waits[call.id]
 
-    async def _called(self, key: ClientKey, wanted: Wanted, wishes: Wishes) -> ClientCall:
-        if wishes.given_id is not None:
-            prepared = self._prepared(internal_id(key.tenant, wishes.given_id), key, wanted, wishes)
-            return ClientCall(key, prepared, wishes.given_id, known_before=True)
-        if wishes.retry_count is None:
-            return self._new(key, wanted, wishes, await self._home())
-        digest = content_digest(key.name, wanted.endpoint, wanted.sent)
-        former = await self.repeats.repeated(digest) if wishes.retry_count > 0 else None
+    async def _called(self, key: ClientKey, content: CallContent, options: CallOptions) -> ClientCall:
+        if options.given_id is not None:
+            prepared = self._prepared(internal_id(key.tenant, options.given_id), key, content, options)
+            return ClientCall(key, prepared, options.given_id, known_before=True)
+        if options.retry_count is None:
+            return self._new(key, content, options, await self._home())
+        digest = content_digest(key.name, content.endpoint, content.sent)
+        former = await self.repeats.repeated(digest) if options.retry_count > 0 else None
         if former is not None and _is_own(former, key):
-            prepared = self._prepared(former, key, wanted, wishes)
+            prepared = self._prepared(former, key, content, options)
             return ClientCall(key, prepared, _shown(former), known_before=True, joined=True, digest=digest)
-        call = self._new(key, wanted, wishes, await self._home(), digest)
+        call = self._new(key, content, options, await self._home(), digest)
         await self.repeats.opened(digest, call.id)
         return call
 
     async def _home(self) -> int:
         return (await self._answers.home(connect_s=self.rules.kafka_within_s)).partition
 
-    def _new(self, key: ClientKey, wanted: Wanted, wishes: Wishes, home: int, digest: str | None = None) -> ClientCall:
+    def _new(
+        self, key: ClientKey, content: CallContent, options: CallOptions, home: int, digest: str | None = None
+    ) -> ClientCall:
         for _ in range(_IDS_TRIED_MAX):
             made = f"{key.tenant}/call-{new_id()}"
-            if self._answers.place_of(made.encode()) == home:
+            if self._answers.partition_of(made.encode()) == home:
                 break
-        return ClientCall(key, self._prepared(made, key, wanted, wishes), _shown(made), digest=digest)
+        return ClientCall(key, self._prepared(made, key, content, options), _shown(made), digest=digest)
 
-    def _prepared(self, request_id: str, key: ClientKey, wanted: Wanted, wishes: Wishes) -> Submission:
+    def _prepared(self, request_id: str, key: ClientKey, content: CallContent, options: CallOptions) -> Submission:
         fields = {
             "id": request_id,
-            "endpoint": wanted.endpoint,
+            "endpoint": content.endpoint,
             "tenant": key.tenant,
-            "body": dict(wanted.body),
-            "stream": wanted.stream,
-            "deadline": wishes.deadline,
-            "template": wishes.template,
+            "body": dict(content.body),
+            "stream": content.stream,
+            "deadline": options.deadline,
+            "template": options.template,
         }
         return submission(
-            fields, lane=wishes.lane, ordering_key=wishes.ordering_key, traceparent=wishes.traceparent, source=SOURCE
+            fields, lane=options.lane, ordering_key=options.ordering_key, traceparent=options.traceparent, source=SOURCE
         )
 
     # ------------------------------------------------------------------ the call

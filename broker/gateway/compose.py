@@ -16,7 +16,7 @@ from headrace.broker.gateway.batches.uploads import UploadLimits
 from headrace.broker.gateway.calls import CallRules
 from headrace.broker.gateway.http.bodies import BodyLimits
 from headrace.broker.gateway.http.models import KnownModels
-from headrace.broker.gateway.http.requests import Whereabouts
+from headrace.broker.gateway.http.requests import AskLeader
 from headrace.broker.gateway.http.traced import ServerSpans
 from headrace.broker.gateway.keys.caps import Caps
 from headrace.broker.gateway.keys.ring import KeyRing
@@ -32,7 +32,7 @@ OTHER_ENDPOINTS: Final = ("models", "requests", "files", "batches")
 """Names of paths that are no calls, as labels of metrics."""
 
 
-def gateway(settings: Settings, *, leader: Whereabouts, models: KnownModels) -> GatewayProcess:
+def gateway(settings: Settings, *, leader: AskLeader, models: KnownModels) -> GatewayProcess:
     """Compose a gateway; nothing is connected yet. Call it inside the running event loop.
 
     Raises:

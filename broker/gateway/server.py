@@ -21,14 +21,14 @@ from headrace.broker.client_ports import GatewayDoors
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import SettingsError
 from headrace.broker.gateway.calls import CallRules, Calls
-from headrace.broker.gateway.deltas import Deltas
-from headrace.broker.gateway.http.answering import Answering
+from headrace.broker.gateway.chunk_feed import ChunkFeed
 from headrace.broker.gateway.http.bodies import BodyLimits
+from headrace.broker.gateway.http.call_handlers import CallHandlers
 from headrace.broker.gateway.http.connections import ConnectionGuard
-from headrace.broker.gateway.http.generation import Generation
 from headrace.broker.gateway.http.middlewares import Handler, Middlewares
 from headrace.broker.gateway.http.models import KnownModels, Models
-from headrace.broker.gateway.http.requests import Requests, Whereabouts
+from headrace.broker.gateway.http.requests import AskLeader, Requests
+from headrace.broker.gateway.http.responder import Responder
 from headrace.broker.gateway.keys.caps import Caps
 from headrace.broker.gateway.keys.ring import KeyRing
 from headrace.broker.gateway.observing import GatewayMeter
@@ -88,7 +88,7 @@ class Gateway:
     ring: KeyRing
     caps: Caps
     meter: GatewayMeter
-    leader: Whereabouts
+    leader: AskLeader
     models: KnownModels
     clock: WallClock
     parts: Callable[[], list[GatewayPart]] = list
@@ -125,16 +125,16 @@ class Gateway:
         """
         async with AsyncExitStack() as stack:
             calls = await stack.enter_async_context(Calls(self.doors, self.calls_rules, self.clock))
-            deltas = Deltas(self.doors.keyed(chunks_topic(self.calls_rules.topic_prefix)))
-            stack.push_async_callback(deltas.close)
-            answering = Answering(calls, deltas, self.body_limits.within_s, self.meter, self._cut)
-            stack.push_async_callback(answering.close)
-            generation = Generation(calls, answering, self.body_limits, self.clock, self.meter)
+            chunks = ChunkFeed(self.doors.keyed(chunks_topic(self.calls_rules.topic_prefix)))
+            stack.push_async_callback(chunks.close)
+            responder = Responder(calls, chunks, self.body_limits.within_s, self.meter, self._cut)
+            stack.push_async_callback(responder.close)
+            call_handlers = CallHandlers(calls, responder, self.body_limits, self.clock, self.meter)
             self._parts = parts = self.parts()
             for part in parts:
                 await stack.enter_async_context(part)
             handlers = [
-                generation,
+                call_handlers,
                 Requests(calls, self.leader, self.body_limits),
                 Models(self.models, self.body_limits),
             ]

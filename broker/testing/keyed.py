@@ -29,8 +29,8 @@ class MemoryKeyedLog:
         await reached(self._link, connect_s)
         return Home(HOME, len(self._link.kafka.logs(self._topic)))
 
-    def place_of(self, key: bytes) -> int:
-        """See `KeyedLog.place_of`."""
+    def partition_of(self, key: bytes) -> int:
+        """See `KeyedLog.partition_of`."""
         return self._link.kafka.partition_for(self._topic, Record(key, None))
 
     @asynccontextmanager
@@ -77,8 +77,8 @@ class MemoryHomeAnswers(MemoryAnswers):
         await reached(self._link, connect_s)
         return Home(HOME, len(self._link.kafka.logs(self._topic)))
 
-    def place_of(self, key: bytes) -> int:
-        """See `KeyedLog.place_of`."""
+    def partition_of(self, key: bytes) -> int:
+        """See `KeyedLog.partition_of`."""
         return self._link.kafka.partition_for(self._topic, Record(key, None))
 
     async def earlier(self, request_id: str, *, connect_s: float) -> Outcome | None:

@@ -86,7 +86,7 @@ class GatewayDoorsContract:
         home = await log.home(connect_s=WITHIN_S)
         assert 0 <= home.partition < home.partitions
         assert await log.home(connect_s=WITHIN_S) == home
-        assert {log.place_of(f"key-{number}".encode()) for number in range(200)} == set(range(home.partitions))
+        assert {log.partition_of(f"key-{number}".encode()) for number in range(200)} == set(range(home.partitions))
         await log.close()
 
     async def test_an_outcome_is_awaited_in_any_partition(self, world: GatewayWorld) -> None:

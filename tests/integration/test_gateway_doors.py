@@ -55,13 +55,13 @@ class TestKafkaGatewayDoors(GatewayDoorsContract):
         home = await log.home(connect_s=20)
         assert home.partition == 1
         ids = [f"acme/{number}" for number in range(40)]
-        at_home = next(each for each in ids if log.place_of(each.encode()) == 1)
+        at_home = next(each for each in ids if log.partition_of(each.encode()) == 1)
         heard = Heard()
         async with log.following(at_home.encode(), heard, connect_s=20):
             await world.publish([outcome(each) for each in ids])
             await asyncio.wait_for(heard.came.wait(), 20)
         assert passed == {1}
-        elsewhere = next(each for each in ids if log.place_of(each.encode()) == 2)
+        elsewhere = next(each for each in ids if log.partition_of(each.encode()) == 2)
         async with log.following(elsewhere.encode(), Heard(), connect_s=20), asyncio.timeout(20):
             heard = Heard()
             async with log.following(elsewhere.encode(), heard, connect_s=20):

@@ -49,9 +49,9 @@ class KafkaHomeAnswers:
         """See `KeyedLog.home`."""
         return await self._log.home(connect_s=connect_s)
 
-    def place_of(self, key: bytes) -> int:
-        """See `KeyedLog.place_of`."""
-        return self._log.place_of(key)
+    def partition_of(self, key: bytes) -> int:
+        """See `KeyedLog.partition_of`."""
+        return self._log.partition_of(key)
 
     @asynccontextmanager
     async def waiting(self, expected: Expectation, *, connect_s: float) -> AsyncIterator["asyncio.Future[Outcome]"]:

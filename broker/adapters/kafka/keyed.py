@@ -86,8 +86,8 @@ class KafkaKeyedLog:
         assert self._home is not None  # noqa: S101 — programmer error: set when the topic is first followed
         return Home(self._home, self._count)
 
-    def place_of(self, key: bytes) -> int:
-        """See `KeyedLog.place_of`."""
+    def partition_of(self, key: bytes) -> int:
+        """See `KeyedLog.partition_of`."""
         return partitions_of(key, [self._count])[0]
 
     @asynccontextmanager
@@ -109,7 +109,7 @@ class KafkaKeyedLog:
         """Return the partition of a followed key, computed once for each number of partitions."""
         place = self._place_of.get(key)
         if place is None:
-            place = self._place_of[key] = self.place_of(key)
+            place = self._place_of[key] = self.partition_of(key)
         return place
 
     async def _cover(self, place: int, until_s: float) -> None:

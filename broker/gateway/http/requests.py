@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from headrace.broker.errors import HeadraceError
+from headrace.broker.gateway.call_options import can_be_given
 from headrace.broker.gateway.calls import Calls
 from headrace.broker.gateway.http.bodies import BodyLimits
 from headrace.broker.gateway.http.request_keys import KEY
@@ -16,11 +17,10 @@ from headrace.broker.gateway.http.sending import send_whole
 from headrace.broker.gateway.ids import internal_id
 from headrace.broker.gateway.keys.key import ClientKey
 from headrace.broker.gateway.refusals import api_error, is_operators
+from headrace.broker.gateway.request_report import UNKNOWN, not_known, public_report
 from headrace.broker.gateway.shapes.answers import outcome_headers
 from headrace.broker.gateway.shapes.errors import unknown_id
 from headrace.broker.gateway.shapes.failures import error_of
-from headrace.broker.gateway.whereabouts import UNKNOWN, not_known, public_report
-from headrace.broker.gateway.wishes import can_be_given
 from headrace.schemas.cloudevents import json_bytes
 from headrace.schemas.outcome import Completed, Outcome
 
@@ -31,7 +31,7 @@ _PAUSES_S: Final = (0.3, 0.7, 1.0)
 that ends meanwhile is no more with the leader and not yet among the outcomes that were read."""
 _log = structlog.get_logger("gateway")
 
-Whereabouts = Callable[[str, float], Awaitable[Mapping[str, Any]]]
+AskLeader = Callable[[str, float], Awaitable[Mapping[str, Any]]]
 """Asks the leader for its report on a request, within so many seconds."""
 
 
@@ -40,7 +40,7 @@ class Requests:
     """Handlers for one request by its id."""
 
     calls: Calls
-    where_is: Whereabouts
+    where_is: AskLeader
     limits: BodyLimits
 
     def routes(self) -> list[web.RouteDef]:
@@ -49,7 +49,11 @@ class Requests:
         return [web.get(path, self.get), web.delete(path, self.delete)]
 
     async def get(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the outcome, or with the report of the leader."""
+        """Answer with the outcome, or with the report of the leader.
+
+        A request that neither has is looked for once more: it may have been answered between the two looks, or have
+        been put on its lane a moment ago.
+        """
         key, given = _named(request)
         internal = internal_id(key.tenant, given)
         for pause_s in (*_PAUSES_S, None):

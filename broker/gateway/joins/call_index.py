@@ -6,15 +6,27 @@ from typing import Final
 
 ENTRIES_MAX: Final = 200_000
 """Some 60 MB. Beyond it the oldest call is forgotten: its repetition would be a call of its own."""
+CHOSEN_MS: Final = 1_000
+"""A client waits for the call that was chosen for it milliseconds later; after this time it counts as gone."""
 
 
 @dataclass(slots=True)
 class OpenCall:
-    """A call that no client has received; `waiters` counts the clients that wait for it at this gateway."""
+    """A call that no client has received.
+
+    Attributes:
+        waiters: Number of clients that wait for it at this gateway.
+        chosen_ms: When it was chosen for a repetition whose client does not wait yet.
+    """
 
     digest: str
     opened_ms: int
     waiters: int = 0
+    chosen_ms: int | None = None
+
+    def has_client(self, now_ms: int) -> bool:
+        """Whether a client waits for it at this gateway, or is about to."""
+        return self.waiters > 0 or (self.chosen_ms is not None and now_ms - self.chosen_ms < CHOSEN_MS)
 
 
 class CallIndex:
@@ -48,6 +60,7 @@ class CallIndex:
         """Note that a client waits for the call at this gateway."""
         if (call := self._calls.get(call_id)) is not None:
             call.waiters += 1
+            call.chosen_ms = None
 
     def left(self, call_id: str) -> None:
         """Note that a client waits for it no longer."""
@@ -55,14 +68,18 @@ class CallIndex:
             call.waiters = max(0, call.waiters - 1)
 
     def repeated(self, digest: str, now_ms: int) -> str | None:
-        """Return the call that a repetition joins: the newest of this content, and if there is one without a client.
+        """Choose the call that a repetition joins: the newest of this content, and if there is one without a client.
 
-        A call for which a client waits here comes second, so that of two equal calls cut off together each gets one.
+        A call for which a client waits here comes second, so that of two equal calls cut off together each gets one,
+        also if both repetitions come at once.
         """
         self._forget(now_ms)
         calls = self._by_digest.get(digest, ())
-        alone = [call_id for call_id in calls if not self._calls[call_id].waiters]
-        return max(alone or calls, key=lambda call_id: self._calls[call_id].opened_ms, default=None)
+        alone = [call_id for call_id in calls if not self._calls[call_id].has_client(now_ms)]
+        chosen = max(alone or calls, key=lambda call_id: self._calls[call_id].opened_ms, default=None)
+        if chosen is not None:
+            self._calls[chosen].chosen_ms = now_ms
+        return chosen
 
     def _forget(self, now_ms: int) -> None:
         while self._calls:

@@ -17,6 +17,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.errors import Unreachable
 from headrace.broker.gateway.calls import CallRules
 from headrace.broker.gateway.http.bodies import BodyLimits
+from headrace.broker.gateway.http.requests import AskLeader
 from headrace.broker.gateway.keys.caps import Caps
 from headrace.broker.gateway.keys.ring import KeyRing
 from headrace.broker.gateway.observing import NoMeter
@@ -92,17 +93,22 @@ async def served(
     drain_s: float = 0.0,
     broker: MemoryBroker | None = None,
     reports: Iterable[Mapping[str, Any]] = (),
+    leader: AskLeader | None = None,
 ) -> AsyncIterator[Served]:
-    """Run a gateway; with a `broker`, in front of that one. `reports` are its leader's on a request, in turn."""
+    """Run a gateway; with a `broker`, in front of that one.
+
+    `reports` are its leader's on a request, in turn; or `leader` makes them. Without either there is none to ask.
+    """
+    asked = leader or _in_turn(iter(reports))
     with TemporaryDirectory() as directory:
         path = Path(directory) / "keys.toml"
         path.write_text(key_file(KEYS))
         path.chmod(0o600)
         if broker is None:
-            async with _broker(answer, latency_s) as own, _gateway(own, path, drain_s, iter(reports)) as running:
+            async with _broker(answer, latency_s) as own, _gateway(own, path, drain_s, asked) as running:
                 yield running
         else:
-            async with _gateway(broker, path, drain_s, iter(reports)) as running:
+            async with _gateway(broker, path, drain_s, asked) as running:
                 yield running
 
 
@@ -110,19 +116,21 @@ def _broker(answer: Callable[[Asked], Answer] | None, latency_s: float) -> Memor
     return MemoryBroker(answer, latency_s=latency_s, topics=("generation.calls", "generation.batches"))
 
 
-@asynccontextmanager
-async def _gateway(
-    broker: MemoryBroker, keys: Path, drain_s: float, reports: Iterator[Mapping[str, Any]]
-) -> AsyncIterator[Served]:
-    assert isinstance(broker.connection, GatewayDoors)
-    clock = WallClock()
-    ring = KeyRing(keys, utc_now=clock.utc_now)
-    ring.open()
-
+def _in_turn(reports: Iterator[Mapping[str, Any]]) -> AskLeader:
     async def leader(_request_id: str, _within_s: float) -> Mapping[str, Any]:
         if (report := next(reports, None)) is None:
             raise Unreachable("There is no leader to ask.")
         return report
+
+    return leader
+
+
+@asynccontextmanager
+async def _gateway(broker: MemoryBroker, keys: Path, drain_s: float, leader: AskLeader) -> AsyncIterator[Served]:
+    assert isinstance(broker.connection, GatewayDoors)
+    clock = WallClock()
+    ring = KeyRing(keys, utc_now=clock.utc_now)
+    ring.open()
 
     async def models() -> list[str]:
         return ["gpt-4o", "o3"]

@@ -1,12 +1,17 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
 
+from headrace.broker.testing.keyed import HOME
 from headrace.broker.testing.upstream import Asked, Said
+from headrace.schemas.codec import encode_outcome
+from headrace.schemas.outcome import Completed
+from headrace.schemas.record import Record
 from tests.gateway.rig import client_key
 from tests.unit.gateway.served import BODY, served
 
@@ -375,3 +380,108 @@ async def test_embeddings_and_responses_are_served_too() -> None:
         response = await world.ask({"model": "gpt-4o-mini", "input": "Grüße"}, path="/v1/responses")
     assert vectors.json["data"][0]["embedding"] == [0.5]
     assert response.json["output"][0]["content"][0]["text"] == HELLO
+
+
+@pytest.mark.parametrize("apart_s", [0.0, 1.1])
+async def test_two_calls_cut_off_together_are_each_joined_by_one_repetition(apart_s: float) -> None:
+    async with served(hello, latency_s=0.5 + apart_s) as world:
+        cut = [asyncio.create_task(world.ask(BODY, x_stainless_retry_count="0")) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        for each in cut:
+            each.cancel()
+        await asyncio.wait(cut)
+        await asyncio.sleep(0.05)
+        first = asyncio.create_task(world.ask(BODY, x_stainless_retry_count="1"))
+        await asyncio.sleep(apart_s)
+        again = await asyncio.gather(first, world.ask(BODY, x_stainless_retry_count="1"))
+        assert len(world.broker.calls) == 2
+    assert len({reply.headers["x-headrace-id"] for reply in again}) == 2
+
+
+async def test_a_repetition_that_was_answered_is_joined_by_no_further_one() -> None:
+    async with served(hello, latency_s=0.3) as world:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(world.ask(BODY, x_stainless_retry_count="0"), 0.1)
+        await world.ask(BODY, x_stainless_retry_count="1")
+        await asyncio.sleep(0.1)
+        await world.ask(BODY, x_stainless_retry_count="1")
+    assert len(world.broker.calls) == 2
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+async def test_a_stream_that_was_received_is_joined_by_no_repetition(refuses: bool) -> None:  # noqa: FBT001 — a case
+    def answer(_: Asked) -> Said | str:
+        return Said(400, {"error": {"message": "no"}}) if refuses else HELLO
+
+    body = {**BODY, "stream": True}
+    async with served(answer) as world:
+        await world.ask(body, x_stainless_retry_count="0")
+        await asyncio.sleep(0.1)
+        await world.ask(body, x_stainless_retry_count="1")
+    assert len(world.broker.calls) == 2
+
+
+async def test_a_hang_up_cancels_nothing_that_another_client_waits_for() -> None:
+    async with served(hello, latency_s=0.5) as world:
+        staying = asyncio.create_task(world.ask(BODY, key="hasty", x_headrace_id="lead-17"))
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(world.ask(BODY, key="hasty", x_headrace_id="lead-17"), 0.2)
+        assert (await staying).text == HELLO
+
+
+async def test_ids_of_calls_belong_to_the_gateways_home_partition() -> None:
+    async with served(hello) as world:
+        await asyncio.gather(*(world.ask(BODY) for _ in range(5)))
+        kafka = world.broker.kafka
+        assert len(kafka.logs("generation.results")) > 1
+        places = {
+            kafka.partition_for("generation.results", Record(each.id.encode(), None)) for each in world.broker.outcomes
+        }
+    assert places == {HOME}
+
+
+async def test_a_stream_that_has_not_begun_is_sent_away_with_a_status() -> None:
+    async with served(hello, latency_s=1.0) as world:
+        asking = asyncio.create_task(world.ask({**BODY, "stream": True}))
+        await asyncio.sleep(0.2)
+        world.gateway.leave()
+        reply = await asking
+    assert (reply.status, reply.error["code"]) == (504, "outcome_pending")
+
+
+async def test_an_outcome_of_another_tenant_with_an_id_of_ours_is_not_shown() -> None:
+    async with served(hello) as world:
+        foreign = Completed(id="acme/lead-17", tenant="globex", lane="urgent", response={"secret": "of globex"})
+        record = encode_outcome(foreign, time=datetime.now(UTC))
+        kafka = world.broker.kafka
+        place = kafka.partition_for("generation.results", record)
+        kafka.append("generation.results", record, partition=place, at_ms=kafka.utc_ms())
+        seen = await world.ask(path="/v1/headrace/requests/lead-17", method="GET")
+    assert "secret" not in seen.body.decode()
+
+
+async def test_a_body_of_another_type_is_refused() -> None:
+    async with served(hello) as world:
+        reply = await world.ask(BODY, Content_Type="text/plain")
+    assert (reply.status, reply.error["code"]) == (415, "unsupported_content_type")
+
+
+async def test_a_body_that_does_not_come_is_refused_in_time() -> None:
+    async with served(hello) as world:
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.gateway.port)
+        head = f"Host: gateway\r\nAuthorization: Bearer {client_key('ingest')}\r\nContent-Length: 10\r\n"
+        writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nContent-Type: application/json\r\n{head}\r\n{{".encode())
+        status = await asyncio.wait_for(reader.readline(), 5)
+        writer.close()
+    assert b" 408 " in status
+
+
+async def test_a_defect_ends_one_request_and_says_nothing_of_it() -> None:
+    async def broken(_request_id: str, _within_s: float) -> Mapping[str, Any]:
+        raise ZeroDivisionError("a prompt")
+
+    async with served(hello, leader=broken) as world:
+        reply = await world.ask(path="/v1/headrace/requests/lead-17", method="GET")
+        after = await world.ask(BODY)
+    assert (reply.status, reply.error["code"], after.status) == (500, "crashed", 200)
+    assert "prompt" not in reply.body.decode()

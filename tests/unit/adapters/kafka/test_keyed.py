@@ -58,7 +58,7 @@ def log() -> KafkaKeyedLog:
 
 
 def key_at(log: KafkaKeyedLog, place: int) -> bytes:
-    return next(key for number in range(100) if log.place_of(key := f"acme/{number}".encode()) == place)
+    return next(key for number in range(100) if log.partition_of(key := f"acme/{number}".encode()) == place)
 
 
 async def test_a_wait_that_begins_while_its_partition_is_left_begins_once_it_is_read_again(log: KafkaKeyedLog) -> None:

@@ -43,6 +43,22 @@ def test_of_two_equal_calls_cut_off_together_each_gets_one() -> None:
     assert calls.repeated("a", 3) == "call-2"
 
 
+def test_of_two_repetitions_that_come_at_once_each_gets_one() -> None:
+    calls = index()
+    calls.opened("a", "call-1", 1)
+    calls.opened("a", "call-2", 2)
+    assert [calls.repeated("a", 3), calls.repeated("a", 3)] == ["call-2", "call-1"]
+
+
+def test_a_repetition_whose_client_never_waits_keeps_its_call_for_a_second() -> None:
+    calls = CallIndex(window_ms=10_000)
+    calls.opened("a", "call-1", 1)
+    calls.opened("a", "call-2", 2)
+    assert calls.repeated("a", 3) == "call-2"
+    assert calls.repeated("a", 1_002) == "call-1"
+    assert calls.repeated("a", 1_003) == "call-2"
+
+
 def test_a_call_with_a_client_is_joined_where_no_other_is_left() -> None:
     calls = index()
     calls.opened("a", "call-1", 1)

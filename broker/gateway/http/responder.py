@@ -11,7 +11,7 @@ from aiohttp import web
 
 from headrace.broker.errors import HeadraceError
 from headrace.broker.gateway.calls import Calls, ClientCall
-from headrace.broker.gateway.deltas import ChunkQueue, Deltas
+from headrace.broker.gateway.chunk_feed import ChunkFeed, ChunkQueue
 from headrace.broker.gateway.http.sending import HANGUP_STATUS, EventStream, has_received, send_whole
 from headrace.broker.gateway.observing import GatewayMeter
 from headrace.broker.gateway.refusals import api_error
@@ -28,17 +28,18 @@ _log = structlog.get_logger("gateway")
 
 
 @dataclass(eq=False)
-class Answering:
+class Responder:
     """Answers of one gateway's calls; each write to a client has `within_s`.
 
     `cut` is set when clients that still wait are to be sent away.
     """
 
     calls: Calls
-    deltas: Deltas
+    chunks: ChunkFeed
     within_s: float
     meter: GatewayMeter
     cut: asyncio.Event
+    alive_every_s: float = ALIVE_EVERY_S
     _waiting: int = field(default=0, init=False)
     _streaming: int = field(default=0, init=False)
     _background: set[asyncio.Task[None]] = field(default_factory=set, init=False)
@@ -49,7 +50,7 @@ class Answering:
             await asyncio.wait(self._background, timeout=1.0)
         await ended(*self._background)
 
-    async def answered(
+    async def respond(
         self, request: web.Request, call: ClientCall, shape: StreamShape | None, *, cancels: bool
     ) -> web.StreamResponse:
         """Put a call on its lane, wait for its outcome, and write the answer.
@@ -100,7 +101,7 @@ class Answering:
     async def _stream(self, request: web.Request, call: ClientCall, shape: StreamShape) -> web.StreamResponse:
         headers = {"x-headrace-id": call.given_id, "x-headrace-lane": call.prepared.lane}
         stream = EventStream(request, headers, EVENTS_TYPE, within_s=self.within_s)
-        async with self.deltas.of(call.prepared.expectation) as queue:
+        async with self.chunks.of(call.prepared.expectation) as queue:
             waiting = asyncio.create_task(self.calls.outcome(call), name=f"wait for {call.id}")
             try:
                 await self._until_outcome(waiting, queue, shape, stream, call)
@@ -150,7 +151,7 @@ class Answering:
                 coming = asyncio.create_task(queue.wait())
                 try:
                     await asyncio.wait(
-                        {waiting, coming, leaving}, timeout=ALIVE_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                        {waiting, coming, leaving}, timeout=self.alive_every_s, return_when=asyncio.FIRST_COMPLETED
                     )
                     if not (waiting.done() or coming.done() or leaving.done()):
                         await stream.send([_ALIVE])

@@ -56,7 +56,7 @@ class ChunkQueue:
         await self._came.wait()
 
 
-class Deltas:
+class ChunkFeed:
     """Chunks of one prefix."""
 
     def __init__(self, log: KeyedLog) -> None:

@@ -35,8 +35,8 @@ _OURS: Final = "x-headrace-"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """Wishes of one HTTP request.
+class CallOptions:
+    """Options of one HTTP request.
 
     Attributes:
         given_id: The id that the client chose; None: it chose none.
@@ -56,7 +56,7 @@ class Wishes:
     cancels: bool = False
 
 
-def wishes_in(headers: Mapping[str, str], key: ClientKey, now: datetime) -> Wishes:
+def read_options(headers: Mapping[str, str], key: ClientKey, now: datetime) -> CallOptions:
     """Read the headers of a request; their names are compared without case by the mapping.
 
     Raises:
@@ -65,7 +65,7 @@ def wishes_in(headers: Mapping[str, str], key: ClientKey, now: datetime) -> Wish
     for name in headers:
         if name.lower().startswith(_OURS) and name.lower() not in _KNOWN:
             raise invalid_request(f"There is no header {name[:100]}, only {listed(sorted(_KNOWN))}.")
-    return Wishes(
+    return CallOptions(
         lane=_lane(headers.get(LANE), key),
         given_id=_given_id(headers),
         deadline=_deadline(headers.get(DEADLINE), key, now),

@@ -10,10 +10,11 @@ from aiohttp import web
 from headrace.broker.clock import WallClock
 from headrace.broker.core.endpoints import ENDPOINT_TABLE
 from headrace.broker.errors import HeadraceError
-from headrace.broker.gateway.calls import Calls, ClientCall, Wanted
-from headrace.broker.gateway.http.answering import Answering
+from headrace.broker.gateway.call_options import read_options
+from headrace.broker.gateway.calls import CallContent, Calls, ClientCall
 from headrace.broker.gateway.http.bodies import BodyLimits, read_object
 from headrace.broker.gateway.http.request_keys import ENDPOINT, KEY, LANE
+from headrace.broker.gateway.http.responder import Responder
 from headrace.broker.gateway.http.sending import send_whole
 from headrace.broker.gateway.http.traced import SERVING
 from headrace.broker.gateway.keys.key import ClientKey
@@ -21,18 +22,17 @@ from headrace.broker.gateway.observing import GatewayMeter
 from headrace.broker.gateway.refusals import api_error, is_operators
 from headrace.broker.gateway.shapes.errors import unknown_model
 from headrace.broker.gateway.shapes.requests import lane_body
-from headrace.broker.gateway.wishes import wishes_in
 from headrace.schemas.cloudevents import json_bytes
 
 _log = structlog.get_logger("gateway")
 
 
 @dataclass(eq=False)
-class Generation:
+class CallHandlers:
     """Handlers of the three endpoints."""
 
     calls: Calls
-    answering: Answering
+    responder: Responder
     limits: BodyLimits
     clock: WallClock
     meter: GatewayMeter
@@ -53,22 +53,22 @@ class Generation:
         key: ClientKey = request[KEY]
         request[ENDPOINT] = endpoint
         sent = await read_object(request, self.limits)
-        wanted = lane_body(endpoint, sent)
-        if not key.may_use_model(wanted.model):
-            raise unknown_model(wanted.model)
-        wishes = wishes_in(request.headers, key, self.clock.utc_now())
+        asked = lane_body(endpoint, sent)
+        if not key.may_use_model(asked.model):
+            raise unknown_model(asked.model)
+        options = read_options(request.headers, key, self.clock.utc_now())
         if (serving := request.get(SERVING)) is not None:
-            wishes = replace(wishes, traceparent=serving.traceparent)
-        request[LANE] = wishes.lane
+            options = replace(options, traceparent=serving.traceparent)
+        request[LANE] = options.lane
         call: ClientCall | None = None
         try:
-            call = await self.calls.begun(key, Wanted(endpoint, wanted.body, sent, wanted.stream), wishes)
+            call = await self.calls.begun(key, CallContent(endpoint, asked.body, sent, asked.stream), options)
             if call.joined:
                 self.meter.joined()
-            if wishes.is_async:
+            if options.is_async:
                 return await self._accepted(request, call)
-            shape = wanted.shape(call.given_id) if wanted.stream else None
-            return await self.answering.answered(request, call, shape, cancels=wishes.cancels)
+            shape = asked.shape(call.given_id) if asked.stream else None
+            return await self.responder.respond(request, call, shape, cancels=options.cancels)
         except HeadraceError as reason:
             if is_operators(reason):
                 _log.warning("call_not_served", reason=f"{type(reason).__name__}: {reason}")
@@ -83,5 +83,5 @@ class Generation:
         told = {"id": call.given_id, "object": "headrace.request", "status": "accepted", "lane": call.prepared.lane}
         headers = {"Location": place, "Preference-Applied": "respond-async", "x-headrace-id": call.given_id}
         response = await send_whole(request, 202, headers, json_bytes(told), within_s=self.limits.within_s)
-        self.answering.note_received(request, call)
+        self.responder.note_received(request, call)
         return response

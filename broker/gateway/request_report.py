@@ -7,7 +7,7 @@ reasons, in words that name none of these.
 from collections.abc import Mapping
 from typing import Any, Final
 
-_WORDS: Final[Mapping[str, str]] = {
+REASONS: Final[Mapping[str, str]] = {
     "leader": "the dispatcher, which starts no calls at the moment",
     "breaker": "OpenAI or the account, which refuses calls at the moment",
     "retry": "its next attempt",
@@ -25,7 +25,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "pace": "its turn at the rate that is possible",
 }
 _OTHER: Final = "its turn"
-_STATES: Final[Mapping[str, str]] = {
+STATES: Final[Mapping[str, str]] = {
     "waiting": "queued",
     "waiting_for_order": "queued",
     "waiting_for_retry": "queued",
@@ -58,7 +58,7 @@ def public_report(told: Mapping[str, Any]) -> dict[str, Any]:
         "model": told.get("model"),
         "attempts": told.get("calls"),
         "deadline": told.get("deadline"),
-        "waits_for": [_WORDS.get(str(kind), _OTHER) for kind in dict.fromkeys(kinds)],
+        "waits_for": [REASONS.get(str(kind), _OTHER) for kind in dict.fromkeys(kinds)],
         "estimated_start": estimate.get("at") if isinstance(estimate, Mapping) else told.get("retry_at"),
     }
 
@@ -70,8 +70,8 @@ def not_known(waits_for: str) -> dict[str, Any]:
 
 def _status(told: Mapping[str, Any]) -> str:
     state = told.get("state")
-    if isinstance(state, str) and state in _STATES:
-        return _STATES[state]
+    if isinstance(state, str) and state in STATES:
+        return STATES[state]
     if state == "elsewhere":  # the process that was asked leads no more
         return NOT_KNOWN
     leads_for_s = told.get("leads_for_s")

@@ -1,0 +1,68 @@
+"""The topic `calls`, written by one gateway and read by another."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from headrace.broker.clock import WallClock
+from headrace.broker.gateway.joins.call_log import CallLog
+from headrace.broker.testing.client_doors import MemoryClientDoors
+from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
+
+TOPIC = "generation.calls"
+
+
+@dataclass
+class World:
+    clock: WallClock
+    kafka: MemoryKafka
+
+    @asynccontextmanager
+    async def gateway(self) -> AsyncIterator[CallLog]:
+        doors = MemoryClientDoors(self.kafka, KafkaLink(self.kafka))
+        log = doors.submissions()
+        async with CallLog(doors, TOPIC, window_s=600, log=log, clock=self.clock) as calls:
+            yield calls
+
+
+@pytest.fixture
+async def world() -> World:
+    clock = WallClock(asyncio.get_running_loop().time)
+    kafka = MemoryKafka(clock.utc_ms)
+    kafka.create(TOPIC, 3)
+    return World(clock, kafka)
+
+
+async def test_what_one_gateway_noted_is_known_to_another_at_once(world: World) -> None:
+    async with world.gateway() as one, world.gateway() as two:
+        for number in range(20):
+            await one.opened(f"d{number}", f"acme/call-{number}")
+            assert await two.repeated(f"d{number}") == f"acme/call-{number}"
+
+
+async def test_a_gateway_that_starts_later_knows_what_was_noted_before(world: World) -> None:
+    async with world.gateway() as one:
+        await one.opened("d", "acme/call-1")
+    await asyncio.sleep(0.01)
+    async with world.gateway() as two:
+        assert await two.repeated("d") == "acme/call-1"
+
+
+async def test_what_a_client_received_at_one_gateway_is_joined_at_none(world: World) -> None:
+    async with world.gateway() as one:
+        async with world.gateway() as two:
+            await two.opened("d", "acme/call-1")
+            assert await one.repeated("d") == "acme/call-1"
+            two.received("d", "acme/call-1")
+            assert await two.repeated("d") is None, "here, before Kafka has the note"
+        assert await one.repeated("d") is None
+
+
+async def test_without_its_topic_it_is_not_ready() -> None:
+    clock = WallClock(asyncio.get_running_loop().time)
+    async with World(clock, MemoryKafka(clock.utc_ms)).gateway() as calls:
+        await asyncio.sleep(0.05)
+        assert not calls.is_ready
