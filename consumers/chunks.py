@@ -108,7 +108,7 @@ class ChunkReader(Opened):
             self._open = True
 
     async def close(self) -> None:
-        """Disconnect; never hangs."""
+        """Disconnect; never hangs. A wait for a chunk ends the iteration."""
         self._open = False
         await self._log.close()
 
@@ -124,7 +124,7 @@ class ChunkReader(Opened):
         """
         await self.open()
         pause_s = RECONNECT_FIRST_S
-        while not self.stopping.is_set():
+        while self._open and not self.stopping.is_set():
             try:
                 arrived = await self._log.next(timeout_ms=_POLL_MS)
             except Unreachable:
@@ -136,10 +136,12 @@ class ChunkReader(Opened):
         raise StopAsyncIteration
 
     async def _reopen(self, pause_s: float) -> None:
-        await self._log.close()
-        await set_within(self.stopping, pause_s)
+        if self._open:
+            await self._log.close()
+            await set_within(self.stopping, pause_s)
         with suppress(Unreachable):  # the next poll raises it again, and the pause grows
-            await self._log.open()
+            if self._open:  # not closed meanwhile
+                await self._log.open()
 
     def _told(self, arrived: Arrived) -> Told | None:
         if self._ids is not None and (arrived.record.key or b"").decode(errors="replace") not in self._ids:

@@ -121,7 +121,7 @@ class ResultReader(Opened):
         self._open = True
 
     async def close(self) -> None:
-        """Commit what is handled and leave the group; never hangs."""
+        """Commit what is handled and leave the group; never hangs. A wait for an outcome, or `handle`, ends."""
         self._open = False
         self._come = None
         self._traces.end()
@@ -142,6 +142,7 @@ class ResultReader(Opened):
         self._traces.end()
         if handled is not None:
             self.done(handled)
+        await self.open()
         self._in_hand = await self.delivery()
         if self._in_hand is None:
             raise StopAsyncIteration
@@ -246,9 +247,9 @@ class ResultReader(Opened):
             await self.commit()
 
     async def _arrived(self) -> Arrived | None:
-        """Return the next record; None at the end of a reader that does not follow. Waits out a Kafka that is away."""
+        """Return the next record; None at the end, or once it is closed. Waits out a Kafka that is away."""
         pause_s = RECONNECT_FIRST_S
-        while not self.stopping.is_set():
+        while self._open and not self.stopping.is_set():
             await self._commit_if_due()
             try:
                 if not self._follow and self._come is None and await self._log.is_past(self._ends):
@@ -257,7 +258,7 @@ class ResultReader(Opened):
                 if arrived is not None:
                     return arrived
             except Unreachable:
-                if not self._follow:
+                if not self._follow and self._open:
                     raise
                 await self._reopen(pause_s)
                 pause_s = min(2 * pause_s, RECONNECT_MAX_S)
@@ -285,10 +286,12 @@ class ResultReader(Opened):
 
     async def _reopen(self, pause_s: float) -> None:
         self._come = None
-        await self._log.close()
-        await asyncio.sleep(pause_s)
+        if self._open:
+            await self._log.close()
+            await asyncio.sleep(pause_s)
         with suppress(Unreachable):  # the next poll raises it again, and the pause grows
-            await self._log.open()
+            if self._open:  # not closed meanwhile: a member that nobody closes any more would hold its partitions
+                await self._log.open()
 
     def _outcome(self, arrived: Arrived) -> Outcome | None:
         outcome = outcome_in(arrived.record)

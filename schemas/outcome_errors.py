@@ -3,7 +3,7 @@
 They stand here because schemas import nothing of ours. Import them from `headrace`, or from `headrace.broker.errors`.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from headrace.schemas.outcome import Completed, Failed
@@ -13,9 +13,20 @@ Unusable = Literal["refusal", "length", "content_filter", "tool_calls", "empty",
 
 
 class HeadraceError(Exception):
-    """Any error of ours that a caller can act upon."""
+    """Any error of ours that a caller can act upon. It comes back from pickle as it was, whatever made its sentence."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy the finished sentence and the attributes, as pools of processes do (Celery, multiprocessing).
+
+        Python's own way calls the class with the sentence. Where that raises, `multiprocessing.Pool` waits forever.
+        """
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[HeadraceError], args: tuple[object, ...]) -> HeadraceError:
+    return kind.__new__(kind, *args)
 
 
 class GenerationFailed(HeadraceError):  # noqa: N818  # named by what holds, as the tree

@@ -45,7 +45,7 @@ class MemoryAnswers:
     async def _follow(self, connect_s: float) -> None:
         await reached(self._link, connect_s)
         logs = self._link.kafka.logs(self._topic)
-        if self._following is None:
+        if self._following is None or self._following.done():  # closed: the next wait opens anew, as the real one
             self._next = {number: log.end for number, log in enumerate(logs)}
             self._topic_id = self._link.kafka.topic_id(self._topic)
             self._following = asyncio.create_task(self._run(), name="follow results")

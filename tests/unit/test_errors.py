@@ -1,9 +1,12 @@
 """The tree's axis is what the caller does next."""
 
+import copy
+import pickle
+
 import pytest
 
 from headrace.broker import errors
-from headrace.schemas.outcome import Failed
+from headrace.schemas.outcome import Completed, Failed
 
 
 @pytest.mark.parametrize(
@@ -48,3 +51,23 @@ def test_missing_topics_are_named_with_the_verb_that_creates_them() -> None:
     assert str(errors.MissingTopic("a", "b", hidden_from="user u")).startswith(
         "The topics a, b are missing, or hidden from user u by an ACL: grant DESCRIBE on them, which "
     )
+
+
+def everything() -> list[errors.HeadraceError]:
+    """One of each error, made as it is made where it is raised."""
+    failed, done = Failed(id="a", reason="rejected", message="No."), Completed(id="a", response={"choices": []})
+    made = {
+        errors.AnswerUnusable: errors.AnswerUnusable(done, "empty", "the answer has no text."),
+        errors.GenerationFailed: errors.GenerationFailed(failed),
+        errors.OutcomeUnreadable: errors.OutcomeUnreadable(failed),
+        errors.IdConflict: errors.IdConflict("a", ("tenant",), mend="choose a new id"),
+        errors.MissingTopic: errors.MissingTopic("t", "u"),
+    }
+    kinds = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.HeadraceError)]
+    return [made.get(kind) or kind("x") for kind in kinds]
+
+
+@pytest.mark.parametrize("error", everything(), ids=lambda error: type(error).__name__)
+def test_an_error_comes_back_from_another_process_as_it_was(error: errors.HeadraceError) -> None:
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301  # our own bytes
+        assert (type(again), str(again), again.args, vars(again)) == (type(error), str(error), error.args, vars(error))

@@ -298,3 +298,12 @@ def test_an_async_iterable_is_no_iterable_for_it() -> None:
 
     with pytest.raises(TypeError):
         list(SyncGenerationClient(connection=EchoDoors()).submit_many(many()))  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_client_that_was_closed_connects_again() -> None:
+    with SyncMemoryBroker() as broker:
+        client = SyncGenerationClient(connection=broker.connection)
+        first = client.generate(BODY, id="a", timeout_s=10).text
+        client.close()
+        assert client.generate(BODY, id="b", timeout_s=10).text != first
+        client.close()

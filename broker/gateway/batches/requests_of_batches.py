@@ -30,6 +30,7 @@ from headrace.broker.gateway.shapes.errors import (
     forbidden,
     invalid_json,
     invalid_request,
+    slow_request,
     too_large,
     unknown_id,
 )
@@ -201,11 +202,14 @@ class BatchRequests:
 async def _json_of(request: web.Request) -> dict[str, Any]:
     """Read the JSON object of a request. Raises ApiError."""
     body = bytearray()
-    async with asyncio.timeout(_BODY_S):
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > _BODY_BYTES_MAX:
-                raise too_large("The body", _BODY_BYTES_MAX)
+    try:
+        async with asyncio.timeout(_BODY_S):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > _BODY_BYTES_MAX:
+                    raise too_large("The body", _BODY_BYTES_MAX)
+    except TimeoutError:
+        raise slow_request() from None
     try:
         value = parse(bytes(body), bytes_max=_BODY_BYTES_MAX, nesting_max=16)
     except Unreadable:

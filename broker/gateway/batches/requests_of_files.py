@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
-from headrace.broker.errors import HeadraceError
+from headrace.broker.errors import HeadraceError, PositionGone
 from headrace.broker.gateway.batches.batch_object import uploaded_object
 from headrace.broker.gateway.batches.catalogue import CataloguedFile, CatalogueFollower
 from headrace.broker.gateway.batches.kafka_away import while_kafka_answers
@@ -89,7 +89,10 @@ class FileRequests:
             pieces = self._store.parts(file.parts, file.id)
         else:
             raise unknown_id("file", file.id)
-        first = await anext(pieces, b"")  # an error before the first byte still has a status of its own
+        try:
+            first = await anext(pieces, b"")  # an error before the first byte still has a status of its own
+        except PositionGone as reason:  # retention took the content, and its record in the catalogue later or not yet
+            raise no_such_file(file.id) from reason
         await response.prepare(request)
         try:
             await response.write(first)

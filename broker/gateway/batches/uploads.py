@@ -6,6 +6,7 @@ removes them.
 
 import asyncio
 import hashlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,14 +33,16 @@ _FIELD_BYTES_MAX: Final = 1_024
 _FIELDS_MAX: Final = 16
 _UPLOADS_AT_ONCE: Final = 32
 """Uploads that one replica takes at a time, each with a part in memory; later ones wait."""
+_UPLOADS_OF_A_TENANT: Final = 8
+"""Those of one tenant: its slow ones leave room for others."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """Bounds of an upload; `chunk_s` is the time in which a client must send the next bytes."""
+    """Bounds of an upload; `part_s` is the time in which a client must send each part, of `PART_BYTES`, or the end."""
 
     bytes_max: int = 200 * 1024 * 1024
-    chunk_s: float = 60.0
+    part_s: float = 60.0
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class Uploads:
         self._store = store
         self._limits = limits
         self._room = asyncio.Semaphore(_UPLOADS_AT_ONCE)
+        self._rooms: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_UPLOADS_OF_A_TENANT))
 
     async def receive(self, request: web.Request, tenant: str) -> FileCreated:
         """Store the file of a form, and note it in the catalogue.
@@ -73,7 +77,7 @@ class Uploads:
             raise ApiError(415, message, type=INVALID_REQUEST, code="unsupported_content_type")
         if (request.content_length or 0) > self._limits.bytes_max + 64 * 1024:  # the form around the file
             raise too_large("The file", self._limits.bytes_max)
-        async with self._room:
+        async with self._rooms[tenant], self._room:
             file_id = new_file_id()
             created = self._created(await self._form(request, file_id, tenant), file_id, tenant)
             await self._store.list_in_catalogue(created)
@@ -122,21 +126,25 @@ class Uploads:
 
     async def _in_time(self, reader: MultipartReader) -> BodyPartReader | None:
         with _readable():
-            async with asyncio.timeout(self._limits.chunk_s):
+            async with asyncio.timeout(self._limits.part_s):
                 part = await reader.next()
         if isinstance(part, MultipartReader):
             raise invalid_request("A form holds no other form.")
         return part
 
     async def _chunks(self, part: BodyPartReader, bytes_max: int) -> AsyncIterator[bytes]:
-        size = 0
+        size = of_part = 0
+        left_s, now_s = self._limits.part_s, asyncio.get_running_loop().time
         while True:
+            asked_s = now_s()
             with _readable():
-                async with asyncio.timeout(self._limits.chunk_s):
+                async with asyncio.timeout(left_s):
                     chunk = await part.read_chunk(64 * 1024)
             if not chunk:
                 return
-            size += len(chunk)
+            size, of_part, left_s = size + len(chunk), of_part + len(chunk), left_s - (now_s() - asked_s)
+            if of_part >= PART_BYTES:
+                of_part, left_s = 0, self._limits.part_s
             if size > bytes_max:
                 raise too_large("The file" if part.name == "file" else "A field of the form", bytes_max)
             yield bytes(chunk)

@@ -109,6 +109,24 @@ def test_stop_in_a_signal_handler_ends_a_wait(broker: SyncMemoryBroker) -> None:
             signal.signal(signal.SIGALRM, before)
 
 
+def test_close_in_another_thread_ends_handle_and_leaves_the_group(broker: SyncMemoryBroker) -> None:
+    ask(broker, "a")
+    results, handled = reader(broker, follow=True), list[str]()
+    timer = threading.Timer(0.3, results.close)
+    timer.start()
+    done = results.handle(lambda outcome: handled.append(outcome.id), dead_letters=None)
+    assert (done.handled, handled) == (1, ["a"])
+    ask(broker, "b")
+    with reader(broker) as another:  # of the same group: it would get no more than a share
+        assert [outcome.id for outcome in another] == ["b"]
+
+
+def test_close_in_another_thread_ends_following_a_stream(broker: SyncMemoryBroker) -> None:
+    chunks = SyncChunkReader(connection=broker.connection)
+    threading.Timer(0.3, chunks.close).start()
+    assert list(chunks.follow("never", timeout_s=20)) == []
+
+
 def test_close_in_another_thread_ends_a_wait(broker: SyncMemoryBroker) -> None:
     results = reader(broker, follow=True)
     timer = threading.Timer(0.05, results.close)

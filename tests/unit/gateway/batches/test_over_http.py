@@ -221,6 +221,55 @@ async def broken_off(there: World, replica: Replica) -> None:
     assert [each.id async for each in replica.client().files.list()] == []
 
 
+def slow_form(*, waits_s: float) -> aiohttp.MultipartWriter:
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x"
+            await asyncio.sleep(waits_s)
+
+    form = aiohttp.MultipartWriter("form-data")
+    form.append(trickle(), {"Content-Type": "text/plain"}).set_content_disposition("form-data", name="file")
+    return form
+
+
+async def test_the_slow_uploads_of_one_tenant_hold_up_no_other() -> None:
+    async with unled() as there, there.replica() as replica, aiohttp.ClientSession() as session:
+        assert replica.server is not None
+        url, headers = replica.server.make_url("/v1/files"), {"Authorization": "Bearer ada"}
+        async with asyncio.TaskGroup() as tasks:
+            slow = [
+                tasks.create_task(asyncio.wait_for(session.post(url, headers=headers, data=slow_form(waits_s=0.5)), 60))
+                for _ in range(40)
+            ]
+            await asyncio.sleep(0.5)
+            async with asyncio.timeout(5):
+                assert await uploaded(replica.client("eve"), jsonl(line("a")))
+            for each in slow:
+                each.cancel()
+
+
+async def test_an_upload_that_trickles_is_ended() -> None:
+    limits = UploadLimits(part_s=0.3)
+    async with unled() as there, there.replica(uploads=limits) as replica, aiohttp.ClientSession() as session:
+        assert replica.server is not None
+        form, headers = slow_form(waits_s=0.05), {"Authorization": "Bearer ada"}
+        async with (
+            asyncio.timeout(5),
+            session.post(replica.server.make_url("/v1/files"), headers=headers, data=form) as answer,
+        ):
+            assert answer.status == 408
+
+
+async def test_content_that_the_topic_no_longer_keeps_is_not_found() -> None:
+    async with unled() as there, there.replica() as replica:
+        client, kafka = replica.client(), there.broker.kafka
+        file_id = await uploaded(client, jsonl(line("a")))
+        for log in kafka.logs(batches_topic(PREFIX))[1:]:
+            log.trim(log.end)
+        with pytest.raises(openai.NotFoundError):
+            await client.files.content(file_id)
+
+
 @pytest.mark.parametrize(
     ("form", "param"),
     [
