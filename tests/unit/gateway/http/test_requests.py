@@ -50,11 +50,11 @@ async def test_a_request_that_the_leader_takes_up_a_moment_later_is_found() -> N
     assert seen.headers["x-headrace-id"] == seen.json["id"] == "lead-17"
 
 
-async def test_a_request_that_nobody_knows_is_unknown() -> None:
+async def test_a_request_that_is_not_there_after_two_seconds_is_unknown() -> None:
     asked, leader = leader_saying({"state": "unknown", "lanes_without_room": []})
     async with served(hello, leader=leader) as world:
         seen = await world.ask(path=PATH, method="GET")
-    assert (seen.status, len(asked)) == (404, 2)
+    assert (seen.status, len(asked)) == (404, 4)
     assert "lead-17" in seen.error["message"]
 
 
