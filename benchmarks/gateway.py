@@ -1,8 +1,8 @@
 """What the gateway costs beside GenerationClient: `python -m benchmarks.gateway --rate 100 --seconds 120`.
 
-One process of each kind on this machine, and the load generator beside them. Calls of the two ways alternate at random
-at the same rate, half each, so that both meet the same moments of a busy machine; OpenAI's answers take a constant
-time, so that what differs is the way. `--waiting 2000` makes that time so long that so many calls wait at once;
+One process of each kind on this machine, and the load generator beside them. The two ways take turns of five seconds at
+the same rate, so that both meet the same busy machine; OpenAI's answers take a constant time, so that what differs is
+the way. `--waiting 2000` makes that time so long that so many calls wait at once;
 `--streams` keeps so many streams open beside them. Memory of the gateway is sampled throughout.
 """
 
@@ -26,6 +26,7 @@ from tests.gateway.rig import Rig, Running, client_key
 KEY: Final = "bench"
 _TIMEOUT_S: Final = 300.0
 _WARM_UP_S: Final = 10.0
+_TURN_S: Final = 5.0
 
 
 def body(number: int) -> dict[str, Any]:
@@ -133,7 +134,7 @@ async def sampled(figures: Figures, process: Running) -> None:
 
 async def measured(options: argparse.Namespace) -> Figures:
     """Run one measurement."""
-    latency_s = options.waiting / options.rate / 2 if options.waiting else options.latency
+    latency_s = options.waiting / options.rate if options.waiting else options.latency
     settings = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": str(int(4 * options.rate * latency_s) + 1_000)}
     keys = {KEY: {"tenant": "bench", "lane": "standard"}}
     figures = Figures()
@@ -166,8 +167,8 @@ async def _sent(load: Load, options: argparse.Namespace, until_s: float) -> list
         if now_s < next_s:
             await asyncio.sleep(next_s - now_s)
             continue
-        next_s += dice.expovariate(2 * options.rate)
-        way = load.by_client if number % 2 else load.by_gateway
+        next_s += dice.expovariate(options.rate)
+        way = load.by_client if int(now_s / _TURN_S) % 2 else load.by_gateway
         flying.append(asyncio.create_task(load.tried(way(number))))
         number += 1
     return flying
@@ -206,7 +207,7 @@ def report(figures: Figures, options: argparse.Namespace) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gateway", description=__doc__)
-    parser.add_argument("--rate", type=float, default=100, help="answers a second by each of the two ways")
+    parser.add_argument("--rate", type=float, default=100, help="calls a second, by the one way or the other")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--latency", type=float, default=0.5, help="seconds that OpenAI takes")
     parser.add_argument("--waiting", type=int, default=0, help="calls that wait at once; sets the latency")

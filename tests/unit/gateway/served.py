@@ -20,7 +20,7 @@ from headrace.broker.gateway.http.bodies import BodyLimits
 from headrace.broker.gateway.http.requests import AskLeader
 from headrace.broker.gateway.keys.caps import Caps
 from headrace.broker.gateway.keys.ring import KeyRing
-from headrace.broker.gateway.observing import NoMeter
+from headrace.broker.gateway.observing import GatewayMeter, NoMeter
 from headrace.broker.gateway.server import Gateway, ServerRules
 from headrace.broker.testing.memory_broker import Answer, MemoryBroker
 from headrace.broker.testing.upstream import Asked
@@ -94,6 +94,7 @@ async def served(
     broker: MemoryBroker | None = None,
     reports: Iterable[Mapping[str, Any]] = (),
     leader: AskLeader | None = None,
+    meter: GatewayMeter | None = None,
 ) -> AsyncIterator[Served]:
     """Run a gateway; with a `broker`, in front of that one.
 
@@ -105,10 +106,10 @@ async def served(
         path.write_text(key_file(KEYS))
         path.chmod(0o600)
         if broker is None:
-            async with _broker(answer, latency_s) as own, _gateway(own, path, drain_s, asked) as running:
+            async with _broker(answer, latency_s) as own, _gateway(own, path, drain_s, asked, meter) as running:
                 yield running
         else:
-            async with _gateway(broker, path, drain_s, asked) as running:
+            async with _gateway(broker, path, drain_s, asked, meter) as running:
                 yield running
 
 
@@ -126,7 +127,9 @@ def _in_turn(reports: Iterator[Mapping[str, Any]]) -> AskLeader:
 
 
 @asynccontextmanager
-async def _gateway(broker: MemoryBroker, keys: Path, drain_s: float, leader: AskLeader) -> AsyncIterator[Served]:
+async def _gateway(
+    broker: MemoryBroker, keys: Path, drain_s: float, leader: AskLeader, meter: GatewayMeter | None
+) -> AsyncIterator[Served]:
     assert isinstance(broker.connection, GatewayDoors)
     clock = WallClock()
     ring = KeyRing(keys, utc_now=clock.utc_now)
@@ -142,7 +145,7 @@ async def _gateway(broker: MemoryBroker, keys: Path, drain_s: float, leader: Ask
         body_limits=BodyLimits(100_000, 2.0),
         ring=ring,
         caps=Caps(),
-        meter=NoMeter(),
+        meter=meter or NoMeter(),
         leader=leader,
         models=models,
         clock=clock,

@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from headrace.broker.gateway.observing import NoMeter
 from headrace.broker.testing.keyed import HOME
 from headrace.broker.testing.upstream import Asked, Said
 from headrace.schemas.codec import encode_outcome
@@ -485,3 +486,43 @@ async def test_a_defect_ends_one_request_and_says_nothing_of_it() -> None:
         after = await world.ask(BODY)
     assert (reply.status, reply.error["code"], after.status) == (500, "crashed", 200)
     assert "prompt" not in reply.body.decode()
+
+
+class Counting(NoMeter):
+    def __init__(self) -> None:
+        self.joins = 0
+        self.lanes: list[str] = []
+
+    def joined(self) -> None:
+        self.joins += 1
+
+    def answered(self, endpoint: str, lane: str, status: int, seconds: float) -> None:
+        self.lanes.append(lane)
+
+
+async def test_answers_are_counted_by_lane_and_joins_are_counted() -> None:
+    meter = Counting()
+    async with served(hello, latency_s=0.3, meter=meter) as world:
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(world.ask(BODY, x_stainless_retry_count="0"), 0.1)
+        assert meter.joins == 0
+        await world.ask(BODY, x_stainless_retry_count="1", x_headrace_lane="urgent")
+        await world.ask(path="/v1/models", method="GET")
+    assert meter.joins == 1
+    assert meter.lanes == ["urgent", "urgent", ""]
+
+
+async def test_the_place_of_an_id_is_a_path_whatever_is_in_it() -> None:
+    async with served(hello) as world:
+        taken = await world.ask(BODY, Prefer="respond-async", x_headrace_id="50% of lead/17?")
+        assert taken.headers["Location"] == "/v1/headrace/requests/50%25%20of%20lead/17%3F"
+
+
+async def test_a_second_signal_skips_the_drain() -> None:
+    async with served(hello, latency_s=1.0, drain_s=30.0) as world:
+        asking = asyncio.create_task(world.ask(BODY))
+        await asyncio.sleep(0.2)
+        world.gateway.leave()
+        world.gateway.leave()
+        reply = await asyncio.wait_for(asking, 5)
+    assert reply.error["code"] == "outcome_pending"
