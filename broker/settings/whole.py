@@ -257,6 +257,12 @@ def _check_gateway(settings: Settings) -> Iterator[Contradiction]:
             "waiting call holds a connection"
         )
         yield Contradiction(sentence, (("gateway", "inflight_max"), ("gateway", "connections_max")))
+    if given.http_port and given.http_port == given.metrics_port:
+        yield Contradiction(
+            f"gateway.metrics_port is gateway.http_port, {given.http_port}: name another port for what "
+            "only operators may reach",
+            (("gateway", "metrics_port"), ("gateway", "http_port")),
+        )
     yield from _check_joins(settings)
 
 

@@ -33,9 +33,12 @@ def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    await find_kafka(settings, gateway_needs(settings))
     asked = LeaderQuestions(settings)
-    await gateway(settings, leader=asked.where_is, models=asked.models).run()
+    process = gateway(
+        settings, leader=asked.where_is, models=asked.models
+    )  # a mistake in the file of keys is told first
+    await find_kafka(settings, gateway_needs(settings))
+    await process.run()
 
 
 @dataclass(eq=False)

@@ -79,3 +79,10 @@ def test_a_gateway_that_a_file_opens_to_other_hosts_is_a_caution(tmp_path: Path)
     assert not [one for one in cautioned({}, config) if one.startswith("gateway.")]
     opened = given(gateway__enabled="true", gateway__http_host="0.0.0.0")  # noqa: S104  # nothing is bound here
     assert not [one for one in cautioned(opened) if one.startswith("gateway.")]
+
+
+def test_clients_and_operators_never_share_a_port() -> None:
+    with pytest.raises(SettingsError, match=r"^gateway\.metrics_port is gateway\.http_port, 9000: name another port"):
+        load_settings(environ=given(gateway__enabled="true", gateway__http_port="9000", gateway__metrics_port="9000"))
+    both_free = given(gateway__enabled="true", gateway__http_port="0", gateway__metrics_port="0")
+    assert load_settings(environ=both_free).gateway.metrics_port == 0
