@@ -290,7 +290,7 @@ class ResultReader(Opened):
             await self._log.close()
             await asyncio.sleep(pause_s)
         with suppress(Unreachable):  # the next poll raises it again, and the pause grows
-            if self._open:  # not closed meanwhile: a member that nobody closes any more would hold its partitions
+            if self._open:  # not closed meanwhile: a member that is never closed would hold its partitions
                 await self._log.open()
 
     def _outcome(self, arrived: Arrived) -> Outcome | None:
