@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from headrace.broker.gateway.batches.records import LineComplaint
+from headrace.broker.gateway.shapes.requests import ENDPOINT_OF_PATH
 from headrace.schemas.bounded_json import Unreadable, parse
 
 REQUESTS_MAX: Final = 50_000
@@ -19,11 +20,7 @@ LINE_BYTES_MAX: Final = 1024 * 1024
 """Of one line; a record of a lane takes fewer bytes."""
 CUSTOM_ID_MAX: Final = 512
 _NESTING_MAX: Final = 100
-ENDPOINTS: Final[Mapping[str, str]] = {
-    "/v1/chat/completions": "chat.completions",
-    "/v1/responses": "responses",
-    "/v1/embeddings": "embeddings",
-}
+ENDPOINTS: Final[Mapping[str, str]] = ENDPOINT_OF_PATH
 """URLs that a batch may have, and our names of their endpoints."""
 _REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     "/v1/chat/completions": ("model", "messages"),

@@ -12,10 +12,10 @@ from typing import Final
 
 from aiohttp import web
 
-from headrace.broker.core.endpoints import ENDPOINT_TABLE
 from headrace.broker.gateway.http.middlewares import Handler
 from headrace.broker.gateway.http.request_keys import KEY, LANE
 from headrace.broker.gateway.http.sending import HANGUP_STATUS
+from headrace.broker.gateway.shapes.requests import ENDPOINT_OF_PATH
 from headrace.broker.observability.spans import SERVE, Attribute
 from headrace.broker.span_ports import EndedSpan, Spans, Value
 from headrace.broker.trace_context import TraceContext, read_context
@@ -23,7 +23,6 @@ from headrace.schemas.ids import tenant_mark
 
 SERVING: Final = web.RequestKey("serving", TraceContext)
 """Where a request has the `TraceContext` of its server span."""
-_PATHS: Final = frozenset(f"/v1{facts.path}" for facts in ENDPOINT_TABLE.values())
 _SERVER_ERROR: Final = 500
 
 
@@ -36,7 +35,7 @@ class ServerSpans:
     @web.middleware
     async def around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve a request within its span."""
-        if request.path not in _PATHS:
+        if request.path not in ENDPOINT_OF_PATH:
             return await handler(request)
         parent = read_context(request.headers.get("traceparent"), request.headers.get("tracestate"))
         context = self._context(parent, request.path)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from headrace.broker.core.endpoints import ENDPOINT_TABLE
+from headrace.broker.core.endpoints import ENDPOINT_TABLE, Shape, facts_of
 from headrace.broker.gateway.shapes.chat_stream import ChatStream
 from headrace.broker.gateway.shapes.errors import invalid_json, invalid_request
 from headrace.broker.gateway.shapes.response_stream import ResponseStream
@@ -38,7 +38,7 @@ class LaneBody:
 
     def shape(self, given_id: str) -> StreamShape:
         """Return the stream of the answer."""
-        if self.endpoint == "responses":
+        if facts_of(self.endpoint).shape is Shape.RESPONSE:
             return ResponseStream(given_id, self.body)
         return ChatStream(given_id, include_usage=self.include_usage)
 
@@ -58,7 +58,7 @@ def lane_body(endpoint: str, given: object) -> LaneBody:
     stream = _flag(given, "stream")
     if stream and endpoint in UNSTREAMED:
         raise invalid_request(f"The answer of {endpoint} cannot be streamed.", param="stream")
-    if endpoint == "responses" and _flag(given, "background"):
+    if facts_of(endpoint).shape is Shape.RESPONSE and _flag(given, "background"):
         message = "background is not supported: send the request with the header `Prefer: respond-async` instead."
         raise invalid_request(message, param="background", code="unsupported_parameter")
     options = given.get("stream_options")

@@ -18,6 +18,7 @@ TELL_ENDPOINTS_APART = {
     "broker/settings/limits.py",  # laws of the same names, to be chosen by an operator
     "schemas/refusals.py",  # one field of one endpoint; schemas import nothing of ours
     "schemas/request.py",
+    "schemas/sdk_types.py",  # the SDK's type of each answer, by the name of its endpoint; the same
 }
 
 
