@@ -84,7 +84,13 @@ def test_a_wait_in_a_daemon_thread_does_not_hold_up_the_end() -> None:
 
 
 def test_ctrl_c_ends_a_wait_at_once() -> None:
-    program = "print('waiting', flush=True)\nclient.generate(BODY, id='slow')\n"
+    program = (
+        "def told():\n"
+        "    while 'slow' not in doors.waits: pass\n"
+        "    print('waiting', flush=True)\n"
+        "threading.Thread(target=told, daemon=True).start()\n"
+        "client.generate(BODY, id='slow')\n"
+    )
     _, err, code = ended(program, interrupt=True)
     assert err.splitlines()[-1] == "KeyboardInterrupt"
     assert code == -signal.SIGINT
