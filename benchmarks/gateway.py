@@ -135,7 +135,8 @@ async def sampled(figures: Figures, process: Running) -> None:
 async def measured(options: argparse.Namespace) -> Figures:
     """Run one measurement."""
     latency_s = options.waiting / options.rate if options.waiting else options.latency
-    settings = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": str(min(10_000, int(4 * options.rate * latency_s) + 1_000))}
+    held = {"HEADRACE_DISPATCHER__HELD_BYTES_MAX": str(2**30)}  # or memory for answers ends at a thousand calls
+    settings = held | {"HEADRACE_DISPATCHER__INFLIGHT_MAX": str(min(10_000, int(4 * options.rate * latency_s) + 1_000))}
     keys = {KEY: {"tenant": "bench", "lane": "standard"}}
     figures = Figures()
     async with Rig(keys=keys, upstream=("--latency", f"{latency_s:g}"), settings=settings) as rig:
