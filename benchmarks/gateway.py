@@ -2,8 +2,8 @@
 
 One process of each kind on this machine, and the load generator beside them. The two ways take turns of five seconds at
 the same rate, so that both meet the same busy machine; OpenAI's answers take a constant time, so that what differs is
-the way. `--waiting 2000` makes that time so long that so many calls wait at once;
-`--streams` keeps so many streams open beside them. Memory of the gateway is sampled throughout.
+the way. `--waiting 2000` makes that time so long that so many calls wait at once; `--streams` keeps so many streams
+open beside them; `--at-once 2000` begins so many calls over HTTP, and waits for them. Memory of the gateway is sampled.
 """
 
 import argparse
@@ -27,6 +27,7 @@ KEY: Final = "bench"
 _TIMEOUT_S: Final = 300.0
 _WARM_UP_S: Final = 10.0
 _TURN_S: Final = 5.0
+_AT_ONCE_WITHIN_S: Final = 10.0
 
 
 def body(number: int) -> dict[str, Any]:
@@ -151,7 +152,14 @@ async def measured(options: argparse.Namespace) -> Figures:
             load.headers = {"Authorization": f"Bearer {client_key(KEY)}", "x-stainless-retry-count": "0"}
             sampling = asyncio.create_task(sampled(figures, rig.of("gateway")[0]))
             until_s = began_s + _WARM_UP_S + options.seconds
-            streaming = [asyncio.create_task(load.kept_streaming(until_s, place)) for place in range(options.streams)]
+            if options.at_once:
+                load.counts_from_s = began_s
+                await asyncio.gather(*await _at_once(load, options))
+                until_s = began_s
+            streaming = [
+                asyncio.create_task(load.kept_streaming(until_s, place))
+                for place in range(0 if options.at_once else options.streams)
+            ]
             flying = await _sent(load, options, until_s)
             await asyncio.gather(*flying, *streaming)
             figures.processor_s = {each.name: processor_s(each) for each in rig.processes}
@@ -159,6 +167,17 @@ async def measured(options: argparse.Namespace) -> Figures:
             for process in rig.of("gateway"):
                 print(*[line for line in process.said().splitlines() if '"info"' not in line][:20], sep="\n")
     return figures
+
+
+async def _at_once(load: Load, options: argparse.Namespace) -> list["asyncio.Task[None]"]:
+    """Begin so many calls over HTTP, and streams beside them, within ten seconds; all of them wait together."""
+    flying, calls = [], options.at_once + options.streams
+    for number in range(calls):
+        is_stream = number % (calls // max(1, options.streams)) == 0 if options.streams else False
+        call = load.by_stream(number) if is_stream else load.by_gateway(number)
+        flying.append(asyncio.create_task(load.tried(call)))
+        await asyncio.sleep(_AT_ONCE_WITHIN_S / calls)
+    return flying
 
 
 async def _sent(load: Load, options: argparse.Namespace, until_s: float) -> list["asyncio.Task[None]"]:
@@ -213,6 +232,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--latency", type=float, default=0.5, help="seconds that OpenAI takes")
     parser.add_argument("--waiting", type=int, default=0, help="calls that wait at once; sets the latency")
     parser.add_argument("--streams", type=int, default=0, help="streams that are open at once")
+    parser.add_argument("--at-once", type=int, default=0, help="calls over HTTP that wait together, and no others")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(argv)
     told = report(asyncio.run(measured(options)), options)
