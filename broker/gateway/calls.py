@@ -15,12 +15,13 @@ from typing import Any, Final, Self
 from headrace.broker.client import GenerationClient, Submission, new_id, submission
 from headrace.broker.client_ports import AnswerLog, GatewayDoors, HomeAnswers, OutcomeLog, ScanLog, Start, SubmitLog
 from headrace.broker.clock import WallClock
-from headrace.broker.errors import Disconnected, HeadraceError, WaitTimedOut
+from headrace.broker.errors import Disconnected, HeadraceError, InvalidRequest, WaitTimedOut
 from headrace.broker.gateway.call_options import CallOptions
 from headrace.broker.gateway.ids import given_id, internal_id
 from headrace.broker.gateway.joins.call_log import CallLog
 from headrace.broker.gateway.joins.call_records import content_digest
 from headrace.broker.gateway.keys.key import ClientKey
+from headrace.broker.gateway.shapes.errors import deadline_passed
 from headrace.schemas.ids import is_valid_id
 from headrace.schemas.outcome import Outcome
 from headrace.schemas.topics import calls_topic, control_topic, results_topic
@@ -191,9 +192,18 @@ class Calls:
             "deadline": options.deadline,
             "template": options.template,
         }
-        return submission(
-            fields, lane=options.lane, ordering_key=options.ordering_key, traceparent=options.traceparent, source=SOURCE
-        )
+        try:
+            return submission(
+                fields,
+                lane=options.lane,
+                ordering_key=options.ordering_key,
+                traceparent=options.traceparent,
+                source=SOURCE,
+            )
+        except InvalidRequest:
+            if options.deadline is not None and options.deadline <= self.clock.utc_now():
+                raise deadline_passed() from None  # it was ahead when the request came
+            raise
 
     # ------------------------------------------------------------------ the call
 

@@ -121,6 +121,12 @@ def slow_request() -> ApiError:
     return ApiError(408, message, type=INVALID_REQUEST, code="request_timeout")
 
 
+def deadline_passed() -> ApiError:
+    """Make the error for a request whose deadline has passed before it could be sent."""
+    message = "The deadline of the request has passed."
+    return ApiError(408, message, type=INVALID_REQUEST, code="deadline_exceeded", headers=FINAL)
+
+
 def too_large(what: str, bytes_max: int) -> ApiError:
     """Make the error for a body, or `what` else, above its bound."""
     message = f"{what} is too large: this gateway accepts at most {bytes_max} bytes."

@@ -526,3 +526,11 @@ async def test_a_second_signal_skips_the_drain() -> None:
         world.gateway.leave()
         reply = await asyncio.wait_for(asking, 5)
     assert reply.error["code"] == "outcome_pending"
+
+
+async def test_a_deadline_that_passes_before_the_request_is_sent_is_final_as_any_other() -> None:
+    async with served(hello) as world:
+        reply = await world.ask(BODY, x_headrace_deadline="0.000001")
+        assert not world.broker.calls
+    assert (reply.status, reply.error["code"]) == (408, "deadline_exceeded")
+    assert reply.headers["x-should-retry"] == "false"
