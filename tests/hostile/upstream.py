@@ -248,7 +248,7 @@ class Run:
     def _outcome(self, value: bytes) -> None:
         outcome, text = json.loads(value), value.decode()
         reason = outcome["status"] if outcome["status"] == "completed" else outcome["reason"]
-        self._end(outcome["id"], reason, text[:600])
+        self._end(outcome["id"], reason, text[:2_000])
         if reason == "completed" and not outcome["id"].startswith("odd-") and f"Answer to {outcome['id']}." not in text:
             self.found.breaks("no answer is another request's", text[:300])
         if "Answer to poison" in text and "Answer to poison" in json.dumps(outcome.get("response")):
