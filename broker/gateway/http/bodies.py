@@ -9,6 +9,7 @@ from aiohttp.http_exceptions import HttpProcessingError, PayloadEncodingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 
 from headrace.broker.gateway.shapes.errors import (
+    ApiError,
     invalid_json,
     invalid_request,
     slow_request,
@@ -21,12 +22,21 @@ _JSON_TYPES: Final = frozenset({"application/json", "application/octet-stream"})
 """The second is what aiohttp says of a request without a type."""
 
 
+FALSE_ENCODING: Final = (HttpProcessingError, PayloadEncodingError, web.RequestPayloadError)
+"""What aiohttp raises for a body whose transfer or content encoding does not hold, wherever it is read."""
+
+
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
     """Bounds of a body; `within_s` is the time for reading one, and for a client to take one."""
 
     bytes_max: int
     within_s: float
+
+
+def false_encoding() -> ApiError:
+    """Make the error for a body whose transfer or content encoding does not hold."""
+    return invalid_request("The body is not encoded as its headers say.")
 
 
 async def read_object(request: web.Request, limits: BodyLimits) -> dict[str, Any]:
@@ -46,8 +56,8 @@ async def read_object(request: web.Request, limits: BodyLimits) -> dict[str, Any
         raise slow_request() from None
     except HTTPRequestEntityTooLarge:
         raise too_large("The body", limits.bytes_max) from None
-    except (HttpProcessingError, PayloadEncodingError, web.RequestPayloadError, ValueError):  # an encoding is not kept
-        raise invalid_request("The body is not encoded as its headers say.") from None
+    except (*FALSE_ENCODING, ValueError):
+        raise false_encoding() from None
     try:
         value = parse(body, bytes_max=limits.bytes_max, nesting_max=NESTING_MAX)
     except Unreadable as reason:

@@ -9,7 +9,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from headrace.broker.gateway.http.bodies import BodyLimits
+from headrace.broker.gateway.http.bodies import FALSE_ENCODING, BodyLimits, false_encoding
 from headrace.broker.gateway.http.request_keys import ENDPOINT, KEY, LANE
 from headrace.broker.gateway.http.sending import HANGUP_STATUS, send_whole
 from headrace.broker.gateway.keys.caps import Caps
@@ -69,6 +69,8 @@ class Middlewares:
             return await handler(request)
         except ApiError as reason:
             error = reason
+        except FALSE_ENCODING:  # of an upload, or of another body that is read elsewhere
+            error = false_encoding()
         except web.HTTPNotFound:
             error = unknown_path(request.method, request.path)
         except web.HTTPMethodNotAllowed:

@@ -97,6 +97,13 @@ async def test_a_body_that_is_no_request_is_refused(body: bytes, status: int) ->
     assert set(reply.error) == {"message", "type", "param", "code"}
 
 
+async def test_a_body_whose_encoding_does_not_hold_is_refused() -> None:
+    async with served(hello) as world:
+        reply = await world.ask(b"no gzip at all", Content_Encoding="gzip")
+        assert not world.broker.calls
+    assert (reply.status, reply.error["type"]) == (400, "invalid_request_error")
+
+
 async def test_a_path_and_a_method_that_are_not_served_have_openais_errors() -> None:
     async with served(hello) as world:
         path = await world.ask(BODY, path="/v1/images")
