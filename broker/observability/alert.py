@@ -74,3 +74,7 @@ def _threshold(key: str) -> float:
     if warn is None:
         raise ValueError(f"Panel {key} has no threshold.")
     return warn
+
+
+KAFKA_AWAY: Final = f"max by (job) ({shown('kafka_ready')}) == 0"
+"""Condition that no process of a budget reaches Kafka: the cause of much that has an alert of its own."""

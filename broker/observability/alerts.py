@@ -9,6 +9,7 @@ from typing import Final
 
 from headrace.broker.observability.alert import (
     CAUSES_TO_ACT_ON,
+    KAFKA_AWAY,
     Alert,
     Severity,
     above,
@@ -16,15 +17,14 @@ from headrace.broker.observability.alert import (
     reached,
     shown,
 )
+from headrace.broker.observability.gateway_alerts import GATEWAY_ALERTS
 from headrace.broker.observability.objectives import FAST, PAGED_S, SLOW, burns
 from headrace.broker.observability.panel import DISPATCHERS, rate
 
-_KAFKA_AWAY: Final = f"max by (job) ({shown('kafka_ready')}) == 0"
 _STANDBYS: Final = (
     f"count by (job) (headrace_leader == 0 {DISPATCHERS} and on (job, instance) headrace_kafka_ready == 1)"
 )
 _RETRIER: Final = 'sum by (job) (headrace_leader and on (job, instance) headrace_info{process="retrier"}) > 0'
-_GATEWAY_READY: Final = f"max by (job) ({shown('gateway_ready')}) > 0"
 _COMMITTED: Final = 'result="committed"'
 _UNCOMMITTED: Final = 'result!="committed"'
 _ACCOUNT: Final = f'cause=~"{"|".join(CAUSES_TO_ACT_ON)}"'
@@ -68,7 +68,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         name="HeadraceNoLeader",
         panels=("leaders",),
         condition=f"group by (job) (last_over_time({shown('leaders')}[1d])) unless on (job) {shown('leaders')} > 0"
-        f" unless on (job) {_KAFKA_AWAY}",
+        f" unless on (job) {KAFKA_AWAY}",
         hold="90s",
         severity=Severity.PAGE,
         summary="{{ $labels.job }}: no dispatcher leads.",
@@ -109,7 +109,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="HeadraceKafkaAway",
         panels=("kafka_ready",),
-        condition=_KAFKA_AWAY,
+        condition=KAFKA_AWAY,
         hold="1m",
         severity=Severity.PAGE,
         summary="{{ $labels.job }}: Kafka answers none of the processes.",
@@ -367,71 +367,7 @@ ALERTS: Final[tuple[Alert, ...]] = (
         description="More retries are due than the lane's retry budget lets back beside its fresh requests.",
         runbook="retries-held-back",
     ),
-    # ------------------------------------------------------------------ gateways: without one, nothing of this fires
-    Alert(
-        name="HeadraceNoGateway",
-        panels=("gateway_ready",),
-        condition=f"group by (job) (last_over_time({shown('gateway_ready')}[1h])) unless on (job) {_GATEWAY_READY}"
-        f" unless on (job) {_KAFKA_AWAY}",
-        hold="1m",
-        severity=Severity.PAGE,
-        summary="{{ $labels.job }}: no gateway accepts calls.",
-        description="Clients of the gateways get errors. Requests that are on their lanes are called all the same.",
-        runbook="no-gateway",
-    ),
-    Alert(
-        name="HeadraceGatewayNotReady",
-        panels=("gateway_ready",),
-        condition=f"{shown('gateway_ready')} == 0 and on (job) {_GATEWAY_READY}",
-        hold="5m",
-        severity=Severity.TICKET,
-        summary="{{ $labels.job }}: the gateway {{ $labels.instance }} does not accept calls.",
-        description="The others take its clients. Its `/readyz` says why.",
-        runbook="gateway-not-ready",
-    ),
-    Alert(
-        name="HeadraceGatewayErrors",
-        panels=("gateway_error_share", "gateway_answers"),
-        condition=f"{above('gateway_error_share')} and on (job)"
-        ' sum by (job) (increase(headrace_gateway_answers_total{status=~"5.."}[5m])) >= 5'
-        f" unless on (job) {_KAFKA_AWAY}",
-        hold="5m",
-        severity=Severity.TICKET,
-        summary="{{ $labels.job }}: {{ $value | humanizePercentage }} of the gateways' answers are 5xx.",
-        description="Calls fail, or are not answered in time. A cause that stops all lanes has its own alert.",
-        runbook="gateway-errors",
-    ),
-    Alert(
-        name="HeadraceGatewayFull",
-        panels=("gateway_use", "gateway_waiting"),
-        condition=above("gateway_use"),
-        hold="2m",
-        severity=Severity.TICKET,
-        summary="{{ $labels.job }}: the gateway {{ $labels.instance }} is {{ $value | humanizePercentage }} full.",
-        description="At 100 % it answers further calls with 503, which SDKs repeat.",
-        runbook="gateway-full",
-    ),
-    Alert(
-        name="HeadraceGatewayHangUps",
-        panels=("gateway_hang_up_share",),
-        condition=f"{above('gateway_hang_up_share')} and on (job)"
-        " sum by (job) (increase(headrace_gateway_hang_ups_total[5m])) >= 5",
-        hold="10m",
-        severity=Severity.TICKET,
-        summary="{{ $labels.job }}: {{ $value | humanizePercentage }} of the gateways' clients hang up.",
-        description="Clients, or a proxy before them, wait for less time than answers take. The calls are paid for.",
-        runbook="gateway-hang-ups",
-    ),
-    Alert(
-        name="HeadraceGatewayKeyFile",
-        panels=("gateway_key_file",),
-        condition=f"count by (job) ({shown('gateway_key_file')} == 0)",
-        hold="1m",
-        severity=Severity.TICKET,
-        summary="{{ $labels.job }}: {{ $value }} gateways cannot use their key file as it is now.",
-        description="The keys before the change stay in force: a new key does not work, and a removed one still does.",
-        runbook="gateway-key-file",
-    ),
+    *GATEWAY_ALERTS,
 )
 
 BY_NAME: Final = {alert.name: alert for alert in ALERTS}
