@@ -38,7 +38,7 @@ class GroupShareContract:
 
     @pytest.fixture
     async def world(self) -> ShareWorld:
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass brings it
 
     async def test_members_share_all_partitions_and_what_one_leaves_the_others_take(self, world: ShareWorld) -> None:
         one, two = world.member(), world.member()

@@ -46,7 +46,7 @@ class SeekableLogContract:
 
     @pytest.fixture
     async def world(self) -> SeekableWorld:
-        raise NotImplementedError
+        raise NotImplementedError  # a subclass brings it
 
     async def _filled(self, world: SeekableWorld, log: SeekableLog, values: Sequence[bytes]) -> list[int]:
         places = [await log.append(world.topic, 1, Record(b"key", value), timeout_s=10) for value in values]

@@ -1,4 +1,4 @@
-"""A TCP balancer in front of gateways, as a Service of Kubernetes is: it knows who listens, and nothing of HTTP."""
+"""A TCP balancer in front of gateways, as a Service of Kubernetes is: it knows ports that listen, and no HTTP."""
 
 import asyncio
 import itertools

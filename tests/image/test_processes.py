@@ -102,7 +102,7 @@ async def test_a_gateway_answers_a_call_and_the_probe_of_the_compose_file_finds_
 ) -> None:
     keys = tmp_path / "keys.toml"
     keys.write_text(key_file({"demo": {"tenant": "demo", "lane": "urgent"}}), encoding="utf-8")
-    keys.chmod(0o644)  # for the image's user, who owns no file
+    keys.chmod(0o644)  # for the image's user, which owns no file
     async with (
         Upstream(replace(PLENTIFUL, latency_s=(0.0, 0.0))) as upstream,
         ContainerFleet(

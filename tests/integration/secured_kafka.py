@@ -206,3 +206,20 @@ def documented() -> dict[str, list[Right]]:
             Right(kind, name, operation, prefixed) for kind, name in resources for operation in operations
         )
     return rights
+
+
+def four_mistakes(kafka: SecuredKafka) -> dict[str, tuple[dict[str, str], int]]:
+    """What is wrong, the sentence's heart, and the exit code."""
+    foreign = str(kafka.foreign_ca_file)
+    return {
+        "refuses user newcomer: check kafka.username and kafka.password": (
+            kafka.environment("newcomer", password="wrong"),
+            2,
+        ),
+        f"is not signed by {foreign}: set kafka.ca_file": (kafka.environment("newcomer", ca_file=foreign), 2),
+        "No Kafka listens at 127.0.0.1:1": (kafka.environment("newcomer", bootstrap_servers="127.0.0.1:1"), 3),
+        "Kafka (shows user newcomer no topic|allows user newcomer to write to no topic: grant WRITE)": (
+            kafka.environment("newcomer"),
+            2,
+        ),
+    }

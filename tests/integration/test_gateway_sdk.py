@@ -1,13 +1,12 @@
 """OpenAI's own Python SDK, unmodified, against a real gateway: every answer comes out as the SDK's typed objects.
 
-tests/compatibility/test_gateway_sdks.py has the SDKs of other languages, older ones, LangChain and instructor.
+tests/gateway_sdks has the SDKs of other languages, older ones, LangChain and instructor.
 """
 
 import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import aiohttp
@@ -21,6 +20,16 @@ from pydantic import BaseModel
 from headrace.broker.local.services import LocalServices
 from tests.gateway import openai_schemas as schemas
 from tests.gateway.rig import client_key
+from tests.gateway.sdk_calls import (
+    asked,
+    background_response,
+    call_of_a_model_that_the_key_has_not,
+    call_of_something_that_is_not_served,
+    call_on_a_lane_that_the_key_has_not,
+    call_that_openai_refuses,
+    call_without_messages,
+    refused_once,
+)
 from tests.gateway.sdk_world import MODEL, SdkWorld, sdk_world
 
 EMBEDDER = "text-embedding-3-small"
@@ -62,10 +71,6 @@ def world(services: LocalServices) -> Iterator[SdkWorld]:
 def client(world: SdkWorld) -> Iterator[openai.OpenAI]:
     with world.client() as made:
         yield made
-
-
-def asked(text: str = "Write to Ada of Acme.") -> Any:
-    return [{"role": "user", "content": text}]
 
 
 # ---------------------------------------------------------------------- chat completions
@@ -221,50 +226,13 @@ def test_models_are_listed_and_found(client: openai.OpenAI, world: SdkWorld) -> 
 # ---------------------------------------------------------------------- errors
 
 
-@contextmanager
-def refused_once(world: SdkWorld, key: str = "ingest", **options: Any) -> Iterator[tuple[openai.OpenAI, list[str]]]:
-    """A client that would repeat three times, and its HTTP requests."""
-    sent: list[str] = []
-    hooks = {"request": [lambda request: sent.append(request.url.path)]}
-    with (
-        openai.DefaultHttpxClient(event_hooks=hooks) as http,
-        world.client(key, max_retries=3, http_client=http, **options) as client,
-    ):
-        yield client, sent
-    assert len(sent) == 1, "what no repetition changes is not repeated"
-
-
 def test_a_wrong_key_is_an_authentication_error(world: SdkWorld) -> None:
     with (
-        refused_once(world, api_key="sk-of-nobody") as (client, _),
+        refused_once(world, api_key="sk-of-no-client") as (client, _),
         pytest.raises(openai.AuthenticationError) as caught,
     ):
         client.chat.completions.create(model=MODEL, messages=asked())
     assert (caught.value.code, caught.value.type) == ("invalid_api_key", "invalid_request_error")
-
-
-def call_without_messages(client: openai.OpenAI) -> object:
-    return client.chat.completions.create(model=MODEL, messages=[])
-
-
-def call_of_a_model_that_the_key_has_not(client: openai.OpenAI) -> object:
-    return client.chat.completions.create(model="o3", messages=asked())
-
-
-def call_on_a_lane_that_the_key_has_not(client: openai.OpenAI) -> object:
-    return client.chat.completions.create(model=MODEL, messages=asked(), extra_headers={"x-headrace-lane": "bulk"})
-
-
-def call_that_openai_refuses(client: openai.OpenAI) -> object:
-    return list(client.chat.completions.create(model=MODEL, messages=asked("[status 400]"), stream=True))
-
-
-def call_of_something_that_is_not_served(client: openai.OpenAI) -> object:
-    return client.images.generate(prompt="a lake", model="gpt-image-1")
-
-
-def background_response(client: openai.OpenAI) -> object:
-    return client.responses.create(model=MODEL, input="Hi", background=True)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +313,7 @@ def test_a_call_can_be_left_and_looked_up_and_cancelled_by_its_id(world: SdkWorl
         for _ in range(100):
             if (told := seen(name))["status"] in {"completed", "failed"}:
                 return told
-            time.sleep(0.05)
+            time.sleep(0.05)  # a poll, as a client of the API would
         raise AssertionError(seen(name))
 
     taken = left("lead-18", "Hello.")
@@ -362,7 +330,7 @@ def test_a_call_can_be_left_and_looked_up_and_cancelled_by_its_id(world: SdkWorl
             except openai.NotFoundError:
                 return
             assert told["status"] == "not_known"
-            time.sleep(0.2)
+            time.sleep(0.2)  # a poll; see above
     raise AssertionError(told)
 
 

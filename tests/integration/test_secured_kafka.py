@@ -53,6 +53,7 @@ from tests.integration.secured_kafka import (
     Right,
     SecuredKafka,
     documented,
+    four_mistakes,
     secured_kafka,
 )
 from tests.integration.test_recovery import plentiful
@@ -80,23 +81,6 @@ def leads(tmp_path: Path) -> str:
     file = tmp_path / "leads.jsonl"
     file.write_text(json.dumps({"id": "a", "lane": "urgent", "body": BODY}))
     return str(file)
-
-
-def four_mistakes(kafka: SecuredKafka) -> dict[str, tuple[dict[str, str], int]]:
-    """What is wrong, the sentence's heart, and the exit code."""
-    foreign = str(kafka.foreign_ca_file)
-    return {
-        "refuses user newcomer: check kafka.username and kafka.password": (
-            kafka.environment("newcomer", password="wrong"),
-            2,
-        ),
-        f"is not signed by {foreign}: set kafka.ca_file": (kafka.environment("newcomer", ca_file=foreign), 2),
-        "No Kafka listens at 127.0.0.1:1": (kafka.environment("newcomer", bootstrap_servers="127.0.0.1:1"), 3),
-        "Kafka (shows user newcomer no topic|allows user newcomer to write to no topic: grant WRITE)": (
-            kafka.environment("newcomer"),
-            2,
-        ),
-    }
 
 
 @pytest.mark.parametrize("verb", ["topics check", "submit LEADS", "submit LEADS --wait", "results"])

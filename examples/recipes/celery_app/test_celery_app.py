@@ -101,4 +101,4 @@ def wait_for(holds: Callable[[], bool]) -> None:
     until = time.monotonic() + 10
     while not holds():
         assert time.monotonic() < until
-        time.sleep(0.005)
+        time.sleep(0.005)  # a poll: the reader works in a thread of its own, and gives no notice

@@ -64,7 +64,7 @@ def wait_for(holds: Callable[[], bool]) -> None:
     until = time.monotonic() + 10
     while not holds():
         assert time.monotonic() < until
-        time.sleep(0.005)
+        time.sleep(0.005)  # a poll: the reader works in a thread of its own, and gives no notice
 
 
 def test_a_view_that_waits_answers_with_the_email() -> None:

@@ -48,10 +48,10 @@ class EchoDoors:
         return EchoAnswers(self)
 
     def outcomes(self, topic: str, *, group: str | None, start: Start) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError  # only readers use it
 
     def scan(self, topic: str, *, since: datetime | None) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError  # only readers use it
 
 
 @dataclass

@@ -34,6 +34,13 @@ KEYS: Mapping[str, Mapping[str, Any]] = {
 }
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße an 世界"}]}
 
+HELLO = "Dear Ada, hello."
+
+
+def hello(_: Asked) -> str:
+    """An OpenAI that says one thing."""
+    return HELLO
+
 
 @dataclass
 class Served:

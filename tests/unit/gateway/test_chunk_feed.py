@@ -50,7 +50,7 @@ async def test_chunks_are_taken_once_and_in_order() -> None:
     assert not await is_waiting(queue)
     assert numbers(queue) == [0, 1, 2]
     assert numbers(queue) == []
-    assert await is_waiting(queue), "what was taken wakes nobody again"
+    assert await is_waiting(queue), "what was taken wakes no wait again"
 
 
 async def test_what_is_no_chunk_of_this_request_is_left_out() -> None:

@@ -1,26 +1,14 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import pytest
 
 from headrace.broker.gateway.observing import NoMeter
-from headrace.broker.testing.keyed import HOME
 from headrace.broker.testing.upstream import Asked, Said
-from headrace.schemas.codec import encode_outcome
-from headrace.schemas.outcome import Completed
-from headrace.schemas.record import Record
 from tests.gateway.rig import client_key
-from tests.unit.gateway.served import BODY, served
-
-HELLO = "Dear Ada, hello."
-
-
-def hello(_: Asked) -> str:
-    return HELLO
+from tests.unit.gateway.served import BODY, HELLO, hello, served
 
 
 async def test_a_call_goes_onto_its_keys_lane_and_its_answer_comes_back() -> None:
@@ -39,11 +27,11 @@ async def test_a_call_goes_onto_its_keys_lane_and_its_answer_comes_back() -> Non
 
 async def test_a_key_that_is_missing_or_unknown_is_refused_in_openais_words() -> None:
     async with served(hello) as world:
-        without, unknown = await world.ask(BODY, key=None), await world.ask(BODY, key="nobody")
+        without, unknown = await world.ask(BODY, key=None), await world.ask(BODY, key="stranger")
         azure = await world.ask(BODY, key=None, api_key=client_key("ingest"))
     assert (without.status, unknown.status, azure.status) == (401, 401, 200)
     assert unknown.error["code"] == "invalid_api_key"
-    assert client_key("nobody") not in unknown.body.decode()
+    assert client_key("stranger") not in unknown.body.decode()
 
 
 @pytest.mark.parametrize(
@@ -139,159 +127,6 @@ async def test_models_are_those_that_the_key_may_use() -> None:
     assert (one.status, none.status) == (200, 404)
 
 
-async def test_the_same_id_again_gets_the_answer_that_was_paid() -> None:
-    async with served(hello) as world:
-        first = await world.ask(BODY, x_headrace_id="lead-17")
-        again = await world.ask(BODY, Idempotency_Key="lead-17")
-    assert first.text == again.text == HELLO
-    assert first.headers["x-headrace-id"] == again.headers["x-headrace-id"] == "lead-17"
-    assert len(world.broker.calls) == 1
-
-
-async def test_an_id_used_for_another_body_is_a_conflict_that_no_sdk_repeats() -> None:
-    async with served(hello) as world:
-        await world.ask(BODY, x_headrace_id="lead-17")
-        other = await world.ask({**BODY, "temperature": 1}, x_headrace_id="lead-17")
-    assert (other.status, other.error["code"]) == (400, "id_conflict")
-
-
-async def test_equal_ids_of_two_tenants_never_meet() -> None:
-    async with served(lambda asked: f"call {len(asked.request_id)} of {asked.request_id}") as world:
-        mine = await world.ask(BODY, x_headrace_id="lead-17")
-        its = await world.ask(BODY, key="other", x_headrace_id="lead-17")
-        seen = await world.ask(path="/v1/headrace/requests/lead-17", method="GET", key="small")
-    assert mine.status == its.status == 200
-    assert mine.text != its.text
-    assert len(world.broker.calls) == 2
-    assert "choices" not in seen.body.decode()
-
-
-async def test_equal_first_attempts_are_separate_calls() -> None:
-    async with served(hello) as world:
-        await asyncio.gather(*(world.ask(BODY, x_stainless_retry_count="0") for _ in range(3)))
-    assert len(world.broker.calls) == 3
-
-
-async def test_a_repetition_joins_the_call_that_its_client_gave_up() -> None:
-    async with served(hello, latency_s=0.3) as world:
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(world.ask(BODY, x_stainless_retry_count="0"), 0.1)
-        again = await world.ask(BODY, x_stainless_retry_count="1")
-    assert again.text == HELLO
-    assert len(world.broker.calls) == 1
-
-
-async def test_a_repetition_joins_a_call_that_began_at_another_gateway() -> None:
-    async with served(hello, latency_s=0.3) as one, served(broker=one.broker) as two:
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(one.ask(BODY, x_stainless_retry_count="0"), 0.1)
-        again = await two.ask(BODY, x_stainless_retry_count="1")
-    assert again.text == HELLO
-    assert len(one.broker.calls) == 1
-
-
-async def test_a_repetition_after_an_answer_that_was_received_is_a_call_of_its_own() -> None:
-    async with served(hello) as world:
-        await world.ask(BODY, x_stainless_retry_count="0")
-        await asyncio.sleep(0.1)
-        await world.ask(BODY, x_stainless_retry_count="1")
-    assert len(world.broker.calls) == 2
-
-
-async def test_a_repetition_of_another_body_joins_nothing() -> None:
-    async with served(hello, latency_s=0.2) as world:
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(world.ask(BODY, x_stainless_retry_count="0"), 0.1)
-        await world.ask({**BODY, "temperature": 1}, x_stainless_retry_count="1")
-    assert len(world.broker.calls) == 2
-
-
-async def test_a_wait_that_ends_says_how_to_go_on_and_the_answer_is_there_later() -> None:
-    async with served(hello, latency_s=1.3) as world:
-        early = await world.ask(BODY, key="hasty")
-        name = early.headers["x-headrace-id"]
-        assert (early.status, early.error["code"]) == (504, "outcome_pending")
-        await asyncio.sleep(0.5)
-        late = await world.ask(BODY, key="hasty", x_headrace_id=name)
-    assert late.text == HELLO
-    assert len(world.broker.calls) == 1
-
-
-async def test_a_client_that_hangs_up_cancels_its_request_if_its_key_says_so() -> None:
-    async with served(hello, latency_s=5.0) as world:
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(world.ask(BODY, key="hasty", x_headrace_id="lead-17"), 0.15)
-        async with asyncio.timeout(5):
-            while not world.broker.outcomes:  # noqa: ASYNC110 — a topic in memory
-                await asyncio.sleep(0.02)
-    [outcome] = world.broker.outcomes
-    assert (outcome.status, getattr(outcome, "reason", "")) == ("failed", "cancelled")
-
-
-async def test_a_client_that_hangs_up_keeps_its_request_otherwise() -> None:
-    async with served(hello, latency_s=0.3) as world:
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(world.ask(BODY, x_headrace_id="lead-17"), 0.1)
-        again = await world.ask(BODY, x_headrace_id="lead-17")
-    assert again.text == HELLO
-
-
-async def test_a_client_may_take_the_id_alone_and_come_back() -> None:
-    async with served(hello, latency_s=0.2) as world:
-        taken = await world.ask(BODY, Prefer="respond-async", x_headrace_id="lead/17 of today")
-        assert taken.status == 202
-        assert taken.json["status"] == "accepted"
-        path = taken.headers["Location"]
-        waiting = await world.ask(path=path, method="GET")
-        await asyncio.sleep(0.4)
-        done = await world.ask(path=path, method="GET")
-        foreign = await world.ask(path=path, method="GET", key="other")
-    assert waiting.json["status"] == "not_known"
-    assert done.json["status"] == "completed"
-    assert done.json["response"]["choices"][0]["message"]["content"] == HELLO
-    assert foreign.json.get("response") is None
-
-
-async def test_a_request_that_the_leader_has_not_read_yet_is_not_said_to_be_missing() -> None:
-    unread = {"state": "unknown", "lanes_without_room": [], "leads_for_s": 900.0}
-    waiting = {"state": "waiting", "lane": "urgent", "model": "gpt-4o", "waits_for": [{"kind": "lane"}]}
-    async with served(hello, reports=[unread, waiting]) as world:
-        seen = await world.ask(path="/v1/headrace/requests/lead-17", method="GET")
-    assert (seen.status, seen.json["status"]) == (200, "queued")
-
-
-async def test_a_request_that_ends_between_two_looks_is_found_with_its_outcome() -> None:
-    gone: list[dict[str, Any]] = [
-        {"state": state, "lanes_without_room": [], "leads_for_s": 900.0} for state in ("answered", "unknown")
-    ]
-    async with served(hello, latency_s=0.2, reports=gone) as world:
-        await world.ask(BODY, Prefer="respond-async", x_headrace_id="lead-17")
-        seen = await world.ask(path="/v1/headrace/requests/lead-17", method="GET")
-    assert (seen.status, seen.json["status"]) == (200, "completed")
-
-
-async def test_a_request_that_is_nowhere_is_not_found() -> None:
-    nothing = {"state": "unknown", "lanes_without_room": [], "leads_for_s": 900.0}
-    async with served(hello, reports=[nothing] * 4) as world:
-        seen = await world.ask(path="/v1/headrace/requests/lead-17", method="GET")
-    assert seen.status == 404
-
-
-async def test_a_request_can_be_cancelled_by_its_id_and_by_no_other_tenant() -> None:
-    async with served(hello, latency_s=5.0) as world:
-        await world.ask(BODY, Prefer="respond-async", x_headrace_id="lead-17")
-        await world.ask(path="/v1/headrace/requests/lead-17", method="DELETE", key="other")
-        await asyncio.sleep(0.2)
-        assert not world.broker.outcomes
-        told = await world.ask(path="/v1/headrace/requests/lead-17", method="DELETE")
-        async with asyncio.timeout(5):
-            while not world.broker.outcomes:  # noqa: ASYNC110 — a topic in memory
-                await asyncio.sleep(0.02)
-        seen = await world.ask(path="/v1/headrace/requests/lead-17", method="GET")
-    assert told.status == 202
-    assert (seen.json["status"], seen.json["reason"]) == ("failed", "cancelled")
-
-
 async def test_what_openai_refused_is_passed_on_and_is_final() -> None:
     error = {"message": "Invalid value", "type": "invalid_request_error", "param": "temperature", "code": "bad_value"}
 
@@ -345,32 +180,6 @@ async def test_while_kafka_is_away_a_client_is_told_to_come_back() -> None:
     assert again.text == HELLO
 
 
-async def test_a_gateway_that_leaves_sends_its_clients_to_another() -> None:
-    async with served(hello, latency_s=0.6) as one, served(broker=one.broker) as two:
-        asking = asyncio.create_task(one.ask(BODY, x_stainless_retry_count="0"))
-        await asyncio.sleep(0.1)
-        one.gateway.leave()
-        reply = await asking
-        again = await two.ask(BODY, x_stainless_retry_count="1")
-    assert (reply.status, reply.error["code"]) == (504, "outcome_pending")
-    assert again.text == HELLO
-    assert len(one.broker.calls) == 1
-
-
-async def test_a_gateway_that_leaves_waits_for_what_ends_within_its_drain() -> None:
-    async with served(hello, latency_s=0.4, drain_s=5.0) as world:
-        asking = asyncio.create_task(world.ask(BODY))
-        await asyncio.sleep(0.1)
-        world.gateway.leave()
-        assert not world.gateway.is_ready
-        reply = await asking
-        assert reply.text == HELLO
-        assert reply.headers["Connection"] == "close"
-        async with aiohttp.ClientSession() as another:
-            with pytest.raises(aiohttp.ClientConnectionError):
-                await another.post(f"http://127.0.0.1:{world.gateway.port}/v1/chat/completions", json=BODY)
-
-
 async def test_embeddings_and_responses_are_served_too() -> None:
     def answer(asked: Asked) -> dict[str, Any]:
         if asked.endpoint == "embeddings":
@@ -388,84 +197,6 @@ async def test_embeddings_and_responses_are_served_too() -> None:
         response = await world.ask({"model": "gpt-4o-mini", "input": "Grüße"}, path="/v1/responses")
     assert vectors.json["data"][0]["embedding"] == [0.5]
     assert response.json["output"][0]["content"][0]["text"] == HELLO
-
-
-@pytest.mark.parametrize("apart_s", [0.0, 1.1])
-async def test_two_calls_cut_off_together_are_each_joined_by_one_repetition(apart_s: float) -> None:
-    async with served(hello, latency_s=0.5 + apart_s) as world:
-        cut = [asyncio.create_task(world.ask(BODY, x_stainless_retry_count="0")) for _ in range(2)]
-        await asyncio.sleep(0.2)
-        for each in cut:
-            each.cancel()
-        await asyncio.wait(cut)
-        await asyncio.sleep(0.05)
-        first = asyncio.create_task(world.ask(BODY, x_stainless_retry_count="1"))
-        await asyncio.sleep(apart_s)
-        again = await asyncio.gather(first, world.ask(BODY, x_stainless_retry_count="1"))
-        assert len(world.broker.calls) == 2
-    assert len({reply.headers["x-headrace-id"] for reply in again}) == 2
-
-
-async def test_a_repetition_that_was_answered_is_joined_by_no_further_one() -> None:
-    async with served(hello, latency_s=0.3) as world:
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(world.ask(BODY, x_stainless_retry_count="0"), 0.1)
-        await world.ask(BODY, x_stainless_retry_count="1")
-        await asyncio.sleep(0.1)
-        await world.ask(BODY, x_stainless_retry_count="1")
-    assert len(world.broker.calls) == 2
-
-
-@pytest.mark.parametrize("refuses", [False, True])
-async def test_a_stream_that_was_received_is_joined_by_no_repetition(refuses: bool) -> None:  # noqa: FBT001 — a case
-    def answer(_: Asked) -> Said | str:
-        return Said(400, {"error": {"message": "no"}}) if refuses else HELLO
-
-    body = {**BODY, "stream": True}
-    async with served(answer) as world:
-        await world.ask(body, x_stainless_retry_count="0")
-        await asyncio.sleep(0.1)
-        await world.ask(body, x_stainless_retry_count="1")
-    assert len(world.broker.calls) == 2
-
-
-async def test_a_hang_up_cancels_nothing_that_another_client_waits_for() -> None:
-    async with served(hello, latency_s=0.5) as world:
-        staying = asyncio.create_task(world.ask(BODY, key="hasty", x_headrace_id="lead-17"))
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(world.ask(BODY, key="hasty", x_headrace_id="lead-17"), 0.2)
-        assert (await staying).text == HELLO
-
-
-async def test_ids_of_calls_belong_to_the_gateways_home_partition() -> None:
-    async with served(hello) as world:
-        await asyncio.gather(*(world.ask(BODY) for _ in range(5)))
-        kafka = world.broker.kafka
-        assert len(kafka.logs("generation.results")) > 1
-        places = {
-            kafka.partition_for("generation.results", Record(each.id.encode(), None)) for each in world.broker.outcomes
-        }
-    assert places == {HOME}
-
-
-async def test_a_stream_that_has_not_begun_is_sent_away_with_a_status() -> None:
-    async with served(hello, latency_s=1.0) as world:
-        asking = asyncio.create_task(world.ask({**BODY, "stream": True}))
-        await asyncio.sleep(0.2)
-        world.gateway.leave()
-        reply = await asking
-    assert (reply.status, reply.error["code"]) == (504, "outcome_pending")
-
-
-async def test_an_outcome_of_another_tenant_with_an_id_of_ours_is_not_shown() -> None:
-    async with served(hello) as world:
-        foreign = Completed(id="acme/lead-17", tenant="globex", lane="urgent", response={"secret": "of globex"})
-        record = encode_outcome(foreign, time=datetime.now(UTC))
-        kafka = world.broker.kafka
-        place = kafka.partition_for("generation.results", record)
-        kafka.append("generation.results", record, partition=place, at_ms=kafka.utc_ms())
-        seen = await world.ask(path="/v1/headrace/requests/lead-17", method="GET")
-    assert "secret" not in seen.body.decode()
 
 
 async def test_a_body_of_another_type_is_refused() -> None:
@@ -517,22 +248,6 @@ async def test_answers_are_counted_by_lane_and_joins_are_counted() -> None:
         await world.ask(path="/v1/models", method="GET")
     assert meter.joins == 1
     assert meter.lanes == ["urgent", "urgent", ""]
-
-
-async def test_the_place_of_an_id_is_a_path_whatever_is_in_it() -> None:
-    async with served(hello) as world:
-        taken = await world.ask(BODY, Prefer="respond-async", x_headrace_id="50% of lead/17?")
-        assert taken.headers["Location"] == "/v1/headrace/requests/50%25%20of%20lead/17%3F"
-
-
-async def test_a_second_signal_skips_the_drain() -> None:
-    async with served(hello, latency_s=1.0, drain_s=30.0) as world:
-        asking = asyncio.create_task(world.ask(BODY))
-        await asyncio.sleep(0.2)
-        world.gateway.leave()
-        world.gateway.leave()
-        reply = await asyncio.wait_for(asking, 5)
-    assert reply.error["code"] == "outcome_pending"
 
 
 async def test_a_deadline_that_passes_before_the_request_is_sent_is_final_as_any_other() -> None:

@@ -50,7 +50,7 @@ def test_every_metric_appears_under_its_name() -> None:
     assert sorted(_CONTRACT - lines(meter)) == []
 
 
-def test_a_lane_an_endpoint_and_a_status_that_nobody_knows_make_no_series_of_their_own() -> None:
+def test_an_unknown_lane_endpoint_or_status_makes_no_series_of_their_own() -> None:
     meter = made()
     for number in range(1_000):
         meter.answered(f"/v1/{number}", f"lane-{number}", 430 + number % 60, 0.1)

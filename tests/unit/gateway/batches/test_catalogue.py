@@ -51,7 +51,7 @@ def test_another_tenant_neither_sees_nor_deletes_it() -> None:
     assert ids(catalogue, "other") == []
     assert catalogue.file("other", "file-1", 10) is None
     assert catalogue.file("acme", "file-1", 10) is not None
-    assert (catalogue.file("nobody", "file-1", 10), catalogue.files_of("nobody")) == (None, 0)
+    assert (catalogue.file("stranger", "file-1", 10), catalogue.files_of("stranger")) == (None, 0)
 
 
 def test_a_file_is_gone_once_it_has_expired() -> None:
@@ -94,7 +94,7 @@ def test_the_end_of_a_batch_that_is_not_known_is_skipped() -> None:
     catalogue = of(finished())
     assert ids(catalogue) == []
     assert catalogue.batch("acme", "batch_1") is None
-    assert (catalogue.batches("acme"), catalogue.batches("nobody")) == ([], [])
+    assert (catalogue.batches("acme"), catalogue.batches("stranger")) == ([], [])
 
 
 class Counting(MemorySeekable):

@@ -99,3 +99,8 @@ def custom_ids(content: bytes) -> list[str]:
 
 def numbered(count: int) -> Sequence[dict[str, Any]]:
     return [line(f"lead-{number}") for number in range(count)]
+
+
+async def uploaded(client: openai.AsyncOpenAI, content: bytes, **options: Any) -> str:
+    """Upload a file of a batch, and return its id."""
+    return (await client.files.create(file=("in.jsonl", content), purpose="batch", **options)).id
