@@ -7,12 +7,14 @@ with a limit.
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.connection import KafkaConnection, kafka_errors_explained
 from headrace.broker.adapters.kafka.fetch import ScreeningClient
+from headrace.broker.errors import Unreachable
 from headrace.broker.tasks import ended
 
 _FETCH_WAIT_MS = 100
@@ -23,6 +25,7 @@ _PARTITION_BYTES_MIN = 16 * 1024
 _METADATA_AGE_MS = 30_000
 _CLOSE_WITHIN_S = 3.0
 _START_MAY_END_WITHIN_S = 0.5
+_OPENED_AGAIN_AFTER_S = 0.5
 _UNDOING: set[asyncio.Task[None]] = set()
 """Abandoned starts being undone: a loop holds its tasks by weak references only."""
 
@@ -100,3 +103,29 @@ async def _stopped(consumer: AIOKafkaConsumer) -> None:
             await asyncio.wait({task}, timeout=0.3)
     with contextlib.suppress(TimeoutError, OSError, KafkaError):
         await asyncio.wait_for(consumer._client.close(), 2)  # noqa: SLF001 — same
+
+
+async def opened_consumer(
+    connection: KafkaConnection, begin: Callable[[AIOKafkaConsumer], Awaitable[None]], until_s: float
+) -> AIOKafkaConsumer:
+    """Return a consumer that `begin` has started and placed; while Kafka is away, try again up to the loop's `until_s`.
+
+    Raises:
+        Unreachable: Kafka was away until then.
+        MissingTopic, RightsError, AuthenticationError: As `begin` does, at once.
+    """
+    while True:
+        consumer = make_consumer(connection)
+        try:
+            async with kafka_errors_explained(connection, right="READ"):
+                await begin(consumer)
+        except Unreachable:
+            await close_consumer(consumer)
+            if asyncio.get_running_loop().time() + _OPENED_AGAIN_AFTER_S > until_s:
+                raise
+            await asyncio.sleep(_OPENED_AGAIN_AFTER_S)
+        except BaseException:
+            await close_consumer(consumer)
+            raise
+        else:
+            return consumer

@@ -19,8 +19,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from headrace.broker.adapters.kafka.connection import DENIED, KafkaConnection, denied, kafka_errors_explained
-from headrace.broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
+from headrace.broker.adapters.kafka.connection import DENIED, KafkaConnection, denied
+from headrace.broker.adapters.kafka.consumer import close_consumer, opened_consumer, start_consumer
 from headrace.broker.adapters.kafka.read_back import partitions_of
 from headrace.broker.adapters.kafka.watch import TopicNow, TopicWatch
 from headrace.broker.client_ports import Follower, Home, StoredRecord
@@ -149,7 +149,7 @@ class KafkaKeyedLog:
             raise Unreachable(f"Kafka at {self._connection.bootstrap_servers} is not reached in time.") from None
         try:
             if not self._is_running:
-                self._consumer = await self._opened(until_s)
+                self._consumer = await opened_consumer(self._connection, self._begin, until_s)
                 self._running = asyncio.create_task(self._run(self._consumer), name=f"follow {self._topic}")
         finally:
             self._starting.release()
@@ -157,23 +157,6 @@ class KafkaKeyedLog:
     @property
     def _is_running(self) -> bool:
         return self._running is not None and not self._running.done()
-
-    async def _opened(self, until_s: float) -> AIOKafkaConsumer:
-        while True:
-            consumer = make_consumer(self._connection)
-            try:
-                async with kafka_errors_explained(self._connection, right="READ"):
-                    await self._begin(consumer)
-            except Unreachable:
-                await close_consumer(consumer)
-                if asyncio.get_running_loop().time() + _AFTER_ERROR_S > until_s:
-                    raise
-                await asyncio.sleep(_AFTER_ERROR_S)
-            except BaseException:
-                await close_consumer(consumer)
-                raise
-            else:
-                return consumer
 
     async def _begin(self, consumer: AIOKafkaConsumer) -> None:
         """Follow the home and the partitions of the keys that wait already, from their ends."""

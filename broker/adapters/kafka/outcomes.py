@@ -13,11 +13,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from headrace.broker.adapters.kafka.connection import DENIED, KafkaConnection, denied, kafka_errors_explained
-from headrace.broker.adapters.kafka.consumer import close_consumer, make_consumer, start_consumer
+from headrace.broker.adapters.kafka.connection import DENIED, KafkaConnection, denied
+from headrace.broker.adapters.kafka.consumer import close_consumer, opened_consumer, start_consumer
 from headrace.broker.adapters.kafka.read_back import ReadBack, answer_or_earlier, outcome_in
 from headrace.broker.adapters.kafka.watch import TopicWatch, read_all
-from headrace.broker.errors import Disconnected, HeadraceError, Unreachable
+from headrace.broker.errors import Disconnected, HeadraceError
 from headrace.broker.tasks import ended
 from headrace.schemas.expectation import Expectation
 from headrace.schemas.outcome import Outcome
@@ -66,26 +66,8 @@ class KafkaAnswers:
     async def _follow(self, until_s: float) -> None:
         async with self._starting:
             if self._following is None or self._following.done():
-                self._consumer = await self._opened(until_s)
+                self._consumer = await opened_consumer(self._connection, self._at_the_end, until_s)
                 self._following = asyncio.create_task(self._run(self._consumer), name="follow results")
-
-    async def _opened(self, until_s: float) -> AIOKafkaConsumer:
-        """Return a consumer at the end of every partition of the results."""
-        while True:
-            consumer = make_consumer(self._connection)
-            try:
-                async with kafka_errors_explained(self._connection, right="READ"):
-                    await self._at_the_end(consumer)
-            except Unreachable:
-                await close_consumer(consumer)
-                if asyncio.get_running_loop().time() + _AFTER_ERROR_S > until_s:
-                    raise
-                await asyncio.sleep(_AFTER_ERROR_S)
-            except BaseException:
-                await close_consumer(consumer)
-                raise
-            else:
-                return consumer
 
     async def _at_the_end(self, consumer: AIOKafkaConsumer) -> None:
         await start_consumer(consumer)

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 
-from headrace.broker.adapters.kafka import keyed
+from headrace.broker.adapters.kafka import consumer, keyed
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.keyed import KafkaKeyedLog
 from headrace.broker.adapters.kafka.read_back import partitions_of
@@ -91,9 +91,9 @@ async def test_of_many_waits_for_a_frozen_kafka_each_has_its_own_time(
 
     async def close(_: object) -> None: ...
 
-    monkeypatch.setattr(keyed, "make_consumer", lambda _: object())
+    monkeypatch.setattr(consumer, "make_consumer", lambda _: object())
+    monkeypatch.setattr(consumer, "close_consumer", close)
     monkeypatch.setattr(keyed, "start_consumer", start)
-    monkeypatch.setattr(keyed, "close_consumer", close)
     loop = asyncio.get_running_loop()
 
     async def took_s() -> float:
