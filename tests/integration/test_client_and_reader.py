@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.cluster import ClusterMetadata
 
+from headrace.broker.adapters.kafka import submit
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.client import GenerationClient, Submission, submission
 from headrace.broker.errors import (
@@ -135,6 +137,20 @@ async def test_without_kafka_submit_gives_up_in_time_and_says_where_it_looked() 
         with pytest.raises(LogUnavailable):
             await generations.generate(BODY, timeout_s=0.5)
     assert loop.time() - begun < 10
+
+
+async def test_a_partition_without_a_leader_costs_a_submission_nothing_but_time(
+    connection: KafkaConnection, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "_REQUEST_MS", 1_000)
+    async with GenerationClient(connection.bootstrap_servers, topic_prefix=prefix) as generations:
+        await generations.submit(BODY)
+        with monkeypatch.context() as after_a_restart:
+            after_a_restart.setattr(ClusterMetadata, "leader_for_partition", lambda *_: -1)
+            submitting = asyncio.create_task(generations.submit(BODY, id="lead-1"))
+            await asyncio.sleep(1.5)  # a batch older than a request's time would be given up
+            assert not submitting.done()
+        assert (await submitting).id == "lead-1"
 
 
 async def test_nothing_is_sent_of_a_request_that_is_invalid() -> None:

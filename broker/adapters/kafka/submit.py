@@ -1,13 +1,14 @@
 """Producer of lane records: each is acknowledged by all replicas in sync, or fails with a reason.
 
-aiokafka's idempotent producer never times out a send by itself, and after one refused batch every later send on that
-partition fails forever (docs/facts/kafka.md §1.3). So each append has a deadline of its own, and a producer that met an
-error is replaced. After a time-out the record may still arrive while this object lives; submitting the same id again
-then costs one call.
+aiokafka's idempotent producer never times out a send by itself, but for one whose partition has no leader; and after
+one refused batch every later send on that partition fails forever (docs/facts/kafka.md §1.3). So each append has a
+deadline of its own, which alone ends its wait, and a producer that met an error is replaced. After a time-out the
+record may still arrive while this object lives; submitting the same id again then costs one call.
 """
 
 import asyncio
 import contextlib
+import math
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -129,6 +130,7 @@ class KafkaSubmit:
             max_batch_size=_BATCH_BYTES_MAX,
             **self._connection.client_kwargs(),
         )
+        producer._message_accumulator._batch_ttl = math.inf  # noqa: SLF001 — no public way; else `_REQUEST_MS`
         try:
             await producer.start()
         except KafkaConnectionError as reason:
