@@ -64,6 +64,31 @@ class Usage(BaseModel):
     total_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
+    """Input tokens written to the prompt cache, which some models bill above other input."""
+    image_tokens: int = 0
+    """Input tokens of images, where the answer counts them apart."""
+
+
+class Cost(BaseModel):
+    """Price of the call that made an outcome, by a price list; what earlier attempts cost is not known.
+
+    `micro_usd` is in millionths of a US dollar, with up to six decimals; None if the list has no price for it, which
+    `note` explains. `price_list` names the list and its version. `band` is not empty where a model's price depends on
+    the length of the input and this call was above a threshold: `>272000`.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    micro_usd: float | None = None
+    price_list: str = ""
+    band: str = ""
+    note: str | None = None
+
+    @property
+    def pico_usd(self) -> int | None:
+        """The same in millionths of a millionth of a US dollar, which adds up without rounding."""
+        return None if self.micro_usd is None else round(self.micro_usd * 1_000_000)
 
 
 class Timings(BaseModel):
@@ -91,6 +116,8 @@ _UPSTREAM_REQUEST_ID: Final = (
     "OpenAI's own id of the last call (`x-request-id`), by which its support finds it; null if no answer named one, "
     "and in outcomes of older releases."
 )
+_TEMPLATE: Final = "The request's `template`; null if it names none, and in outcomes of older releases."
+_COST: Final = "What the last call cost by a price list; null if there was none that is paid, and in older outcomes."
 _TIER_SERVED: Final = "The `service_tier` that the answer names, which may be another one; null if it names none."
 
 
@@ -106,8 +133,10 @@ class _Outcome(BaseModel):
     endpoint: str | None = None
     request_digest: str | None = Field(None, description=_DIGEST)
     model: str | None = None
+    template: str | None = Field(None, description=_TEMPLATE)
     tier_asked: str | None = Field(None, description=_TIER_ASKED)
     usage: Usage | None = None
+    cost: Cost | None = Field(None, description=_COST)
     attempts: int = 0
     upstream_request_id: str | None = Field(None, description=_UPSTREAM_REQUEST_ID)
     term: int = 0

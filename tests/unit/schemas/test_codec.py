@@ -24,7 +24,7 @@ from headrace.schemas.codec import (
 from headrace.schemas.control import Cancel
 from headrace.schemas.dead_letter import Origin
 from headrace.schemas.failure import FailureKind, RetryableFailure, header_fields, key_fields
-from headrace.schemas.outcome import Completed, Failed, FailureReason, Finish, Timings, Usage
+from headrace.schemas.outcome import Completed, Cost, Failed, FailureReason, Finish, Timings, Usage
 from headrace.schemas.record import Record
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
@@ -36,8 +36,10 @@ COMPLETED = Completed(
     endpoint="chat.completions",
     request_digest="5f0c",
     model="gpt-4o-mini-2024-07-18",
+    template="welcome",
     tier_asked="flex",
     tier_served="default",
+    cost=Cost(micro_usd=2.85, price_list="list 1"),
     upstream_request_id="req_1",
     response={"choices": [{"message": {"content": "Grüße 👋"}}]},
     finish=Finish.LENGTH,
@@ -64,12 +66,15 @@ def test_a_completed_outcome_is_written_as_the_contract_says() -> None:
         "endpoint": "chat.completions",
         "request_digest": "5f0c",
         "model": "gpt-4o-mini-2024-07-18",
+        "template": "welcome",
         "tier_asked": "flex",
         "tier_served": "default",
+        "cost": {"micro_usd": 2.85, "price_list": "list 1", "band": "", "note": None},
         "response": {"choices": [{"message": {"content": "Grüße 👋"}}]},
         "finish": "length",
         "usage": {
             "input_tokens": 3, "output_tokens": 4, "total_tokens": 7, "cached_tokens": 0, "reasoning_tokens": 0,
+            "cache_write_tokens": 0, "image_tokens": 0,
         },
         "charge_tokens": 40,
         "attempts": 1,

@@ -1,0 +1,85 @@
+"""Sums over outcomes: of one key, or of many that are put together."""
+
+from collections import Counter
+from dataclasses import dataclass, field, fields
+
+from headrace.broker.spending.sizes import bucket_of
+from headrace.schemas.spending import HOUR_S, SpendingKey, SpendingTotal, SpentOutcome
+
+DEFAULT_TIER = "default"
+
+
+def key_of(outcome: SpentOutcome) -> SpendingKey:
+    """Return what an outcome is counted under; without an instant of its own, under the hour 0."""
+    finished_at = outcome.timings.finished_at
+    return SpendingKey(
+        hour=0 if finished_at is None else int(finished_at.timestamp()) // HOUR_S,
+        lane=outcome.lane or "",
+        model=outcome.model or "",
+        tenant=outcome.tenant or "",
+        template=outcome.template or "",
+        tier=outcome.tier_served or outcome.tier_asked or DEFAULT_TIER,
+        band="" if outcome.cost is None else outcome.cost.band,
+    )
+
+
+@dataclass(slots=True)
+class SpendingSums:
+    """Mutable sums; the fields are those of `SpendingTotal`."""
+
+    outcomes: int = 0
+    completed: int = 0
+    calls: int = 0
+    cut: int = 0
+    metered: int = 0
+    unpriced: int = 0
+    charge_tokens: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    image_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    pico_usd: int = 0
+    failed_pico_usd: int = 0
+    cut_pico_usd: int = 0
+    sizes: Counter[int] = field(default_factory=Counter)
+
+    def add(self, outcome: SpentOutcome) -> None:
+        """Count one outcome."""
+        self.outcomes += 1
+        self.completed += outcome.status == "completed"
+        self.calls += outcome.attempts
+        self.cut += outcome.finish == "length"
+        self.charge_tokens += outcome.charge_tokens or 0
+        usage = outcome.usage
+        if usage is not None:
+            self.metered += 1
+            self.input_tokens += usage.input_tokens
+            self.cached_tokens += usage.cached_tokens
+            self.cache_write_tokens += usage.cache_write_tokens
+            self.image_tokens += usage.image_tokens
+            self.output_tokens += usage.output_tokens
+            self.reasoning_tokens += usage.reasoning_tokens
+            self.sizes[bucket_of(usage.input_tokens + usage.output_tokens)] += 1
+        pico_usd = None if outcome.cost is None else outcome.cost.pico_usd
+        if pico_usd is None:
+            self.unpriced += usage is not None
+            return
+        self.pico_usd += pico_usd
+        self.failed_pico_usd += pico_usd if outcome.status == "failed" else 0
+        self.cut_pico_usd += pico_usd if outcome.finish == "length" else 0
+
+    def add_total(self, total: "SpendingTotal | SpendingSums") -> None:
+        """Add what is summed already."""
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(total, name))
+        self.sizes.update(total.sizes)
+
+    def total(self) -> SpendingTotal:
+        """Return the sums as they are now, for the wire."""
+        told = {name: getattr(self, name) for name in _COUNTS}
+        return SpendingTotal.model_construct(**told, sizes=dict(self.sizes))
+
+
+_COUNTS = tuple(each.name for each in fields(SpendingSums) if each.name != "sizes")

@@ -1,0 +1,124 @@
+"""What of an outcome is summed, and the wire format of those sums: a record of the totals topic.
+
+One record states what one *series* has summed in one hour under one combination of lane, model, tenant, template and
+tier. A series is one reign of one leader; its later record of the same key replaces the earlier one, and what all
+series of a key say adds up. So a leader need not read what its predecessors wrote.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from headrace.schemas.outcome import Cost, Timings, Usage
+from headrace.schemas.record import Record
+
+VERSION: Final = 1
+HOUR_S: Final = 3_600
+OTHERS: Final = "(others)"
+"""Tenant and template of calls that are counted together, because an hour has more of them than it may hold."""
+
+
+class TotalUnreadable(ValueError):  # noqa: N818 — what it is, as LedgerUnreadable
+    """A record of the totals topic that this release cannot read."""
+
+
+class SpentOutcome(BaseModel):
+    """The fields of an outcome that are summed; of a Completed or Failed, or of an outcome's JSON."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, from_attributes=True)
+
+    status: Literal["completed", "failed"]
+    reason: str | None = None
+    lane: str | None = None
+    tenant: str | None = None
+    template: str | None = None
+    model: str | None = None
+    tier_asked: str | None = None
+    tier_served: str | None = None
+    attempts: int = 0
+    charge_tokens: int | None = None
+    finish: str | None = None
+    usage: Usage | None = None
+    cost: Cost | None = None
+    timings: Timings = Field(default_factory=Timings)
+
+
+@dataclass(frozen=True, slots=True)
+class SpendingKey:
+    """What a sum is of. `hour` counts hours since 1970, UTC; an empty text: the outcomes named none.
+
+    `tier` is the tier served, else the one asked for; `band` as in `Cost`.
+    """
+
+    hour: int
+    lane: str = ""
+    model: str = ""
+    tenant: str = ""
+    template: str = ""
+    tier: str = ""
+    band: str = ""
+
+
+class SpendingTotal(BaseModel):
+    """Sums over outcomes.
+
+    `calls` are HTTP calls, `metered` the outcomes with usage, `unpriced` those of them without a price, and `cut` the
+    outcomes that ended with `length`. `failed_pico_usd` is the part of `pico_usd` that Failed outcomes cost,
+    `cut_pico_usd` that of those cut off. `sizes` counts the metered ones by the bucket of their tokens
+    (`headrace.broker.spending.sizes`).
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    outcomes: int = 0
+    completed: int = 0
+    calls: int = 0
+    cut: int = 0
+    metered: int = 0
+    unpriced: int = 0
+    charge_tokens: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    image_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    pico_usd: int = 0
+    failed_pico_usd: int = 0
+    cut_pico_usd: int = 0
+    sizes: dict[int, int] = Field(default_factory=dict)
+
+
+_DEFAULTS: Final = {"v": VERSION}
+
+
+def encode_total(key: SpendingKey, series: str, total: SpendingTotal) -> Record:
+    """Encode one record; its key names what is summed and by which series."""
+    named = [key.hour, key.lane, key.model, key.tenant, key.template, key.tier, key.band, series]
+    value: dict[str, Any] = {**_DEFAULTS, **total.model_dump(mode="json", exclude_defaults=True)}
+    return Record(_json(named), _json(value))
+
+
+def decode_total(record: Record) -> tuple[SpendingKey, str, SpendingTotal]:
+    """Decode one record: its key, its series and its sums.
+
+    Raises:
+        TotalUnreadable: It is none, or of another version.
+    """
+    try:
+        *named, series = json.loads(record.key or b"")
+        value = json.loads(record.value or b"")
+        if value.pop("v") != VERSION:
+            raise TotalUnreadable("a total of another version")
+        hour, *words = named
+        if not isinstance(hour, int) or not all(isinstance(word, str) for word in (*words, series)):
+            raise TotalUnreadable("a total with an odd key")
+        return SpendingKey(hour, *words), series, SpendingTotal.model_validate(value)
+    except (ValueError, TypeError, KeyError, AttributeError, ValidationError) as reason:
+        raise TotalUnreadable(f"a total cannot be read ({type(reason).__name__})") from reason
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
