@@ -12,6 +12,7 @@ from typing import Final
 MODULES: Final[Mapping[str, Sequence[str]]] = {
     "server": (
         "aiohttp",
+        "genai_prices",
         "httpx2",  # absent where a service has pinned an older openai
         "openai",
         "prometheus_client",

@@ -169,6 +169,11 @@ SENTENCES: Final[Mapping[str, str]] = {
     "tracing.sample": "Share of the traces that are exported, of those that no producer has decided on. Unset: as "
     "`OTEL_TRACES_SAMPLER` says, else all.",
     "tracing.content": "Whether spans of calls carry prompts and answers, up to 16,384 characters each.",
+    "costs.enabled": "Whether outcomes say what their last call cost.",
+    "costs.provider": "Provider whose prices hold, as genai-prices names it, such as `openai` or `azure`. Unset: the "
+    "one at `openai.base_url`, and `openai` where the list names none there.",
+    "costs.prices_file": "TOML file of [prices](costs.md#your-own-prices) that replace or scale those of the list. "
+    "Read at the start of a dispatcher, and not again.",
     **{key: UNUSED + instead for key, instead in WITHOUT_EFFECT.items()},
 }
 

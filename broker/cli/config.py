@@ -15,6 +15,8 @@ from rich.text import Text
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.openai.environment import unusable
+from headrace.broker.adapters.prices.price_file import PriceFileError
+from headrace.broker.adapters.prices.price_list import price_list
 from headrace.broker.adapters.redis.lease import connected
 from headrace.broker.cli.options import BootstrapServers, Config, Json, TopicPrefix, overriding
 from headrace.broker.cli.screen import screen, show_beside
@@ -177,6 +179,7 @@ def _unreadable(loaded: Loaded | None) -> list[Mistake]:
         except SettingsError as reason:
             origins = tuple(one.origin for one in (loaded.given.get(path),) if one)
             found.append(Mistake(f"{str(reason).rstrip('.')}{named(origins)}", (path,), origins))
+    found += _on_prices(loaded)
     for one in unusable(settings.openai.base_url, os.environ):
         said, path = one.sentence.rstrip("."), ("openai", "base_url")
         if one.variable:  # the sentence names the variable
@@ -185,6 +188,24 @@ def _unreadable(loaded: Loaded | None) -> list[Mistake]:
             origins = (loaded.given[path].origin,)
             found.append(Mistake(f"{said}{named(origins)}", (path,), origins))
     return found
+
+
+def _on_prices(loaded: Loaded) -> list[Mistake]:
+    """Find every mistake of the price file, and a provider without prices: no dispatcher starts with them."""
+    path: Path = ("costs", "prices_file")
+    try:
+        price_list(loaded.settings)
+    except PriceFileError as error:
+        origins = (loaded.given[path].origin,)
+        return [
+            Mistake(f"costs.prices_file{named(origins)}: {each.rstrip('.')}", (path,), origins)
+            for each in error.sentences
+        ]
+    except SettingsError as error:
+        path = ("costs", "provider")
+        origins = (loaded.given[path].origin,)
+        return [Mistake(f"{str(error).rstrip('.')}{named(origins)}", (path,), origins)]
+    return []
 
 
 def _on_keys(loaded: Loaded) -> list[Mistake]:

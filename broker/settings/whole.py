@@ -11,6 +11,7 @@ from headrace.broker.core.bounds import CALL_RESERVE_BYTES
 from headrace.broker.core.ticket import CONTROL
 from headrace.broker.settings import duties, fitting
 from headrace.broker.settings.connections import KafkaSettings, OpenAISettings, RedisSettings
+from headrace.broker.settings.costs import CostsSettings
 from headrace.broker.settings.gateway import ENVELOPE_BYTES, GatewaySettings
 from headrace.broker.settings.group import Contradiction, ContradictionsError, Group
 from headrace.broker.settings.lanes import LANE_DEFAULTS, LaneSettings
@@ -61,6 +62,7 @@ class Settings(Group):
     topics: TopicsSettings = TopicsSettings()
     tracing: TracingSettings = TracingSettings()
     gateway: GatewaySettings = GatewaySettings()
+    costs: CostsSettings = CostsSettings()
 
     @property
     def ledger_retention_s(self) -> int:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from headrace.broker.adapters.prices.price_file import read_price_file
+from headrace.broker.adapters.prices.price_list import list_with
 from headrace.broker.cli.main import main
 from headrace.broker.cli.request_lines import submissions
 from headrace.broker.gateway.keys.file import read_keys
 from headrace.broker.settings.load import examine
+from headrace.broker.settings.whole import Settings
 from headrace.broker.simulator.behaviours.file import behaviours_in
+from headrace.schemas.outcome import Completed
 from tests.unit.pages import python, shell
 from tests.unit.pages.blocks import ROOT, Block, blocks, blocks_of, of_kind
 from tests.unit.pages.simulated import serves_http
@@ -179,8 +184,12 @@ def test_a_toml_block_is_what_its_reader_takes(block: Block, tmp_path: Path) -> 
     if "[keys." in block.text:
         assert read_keys(block.text.encode(), name="of the page").keys
         return
-    sandbox(block, tmp_path)
     file = tmp_path / "of_the_page.toml"
+    if "[models." in block.text:
+        file.write_text(block.text, encoding="utf-8")
+        assert read_price_file(file).models
+        return
+    sandbox(block, tmp_path)
     file.write_text(block.text.replace("/run/secrets", str(tmp_path)), encoding="utf-8")
     assert tomllib.loads(block.text)
     assert [mistake.sentence for mistake in examine(file, environ={"OPENAI_API_KEY": "sk-x"}).mistakes] == []
@@ -202,7 +211,13 @@ def laid_over(under: Any, over: Any) -> Any:
 
 
 @each_of("json")
-def test_a_json_block_is_lines_of_requests(block: Block) -> None:
+def test_a_json_block_is_lines_of_requests_or_an_outcome_with_the_cost_of_its_usage(block: Block) -> None:
+    if '"micro_usd"' in block.text:
+        told = Completed(id="x", response={}, **json.loads(block.text))
+        assert told.usage is not None
+        at = datetime(2026, 12, 1, tzinfo=UTC)
+        assert list_with(Settings(), None).cost(told.model or "", told.usage, tier="default", at=at) == told.cost
+        return
     found = list(submissions(block.text.encode().splitlines(), lane="bulk", tenant=None, source=str(block)))
     assert len(found) == len(block.text.splitlines())
 
