@@ -34,7 +34,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "lane": "The lane that the request came from.",
     "tenant": "The tenant of the request.",
     "endpoint": "The endpoint of the request.",
-    "model": "The model that answered; of a failure the one asked for.",
+    "model": "The model that answered, else the one asked for.",
     "usage": "Tokens billed, under the same names for all endpoints.",
     "attempts": "HTTP calls made.",
     "term": "The term of the leader that published it.",
@@ -45,7 +45,6 @@ SENTENCES: Final[Mapping[str, str]] = {
     "completed.status": "Tells a Completed from a Failed.",
     "completed.response": "OpenAI's JSON, whole.",
     "completed.finish": "How the answer ended, as one word; null where that is not known, as for embeddings.",
-    "completed.charge_tokens": "The tokens that the call was priced at.",
     "failed.status": "Tells a Failed from a Completed.",
     "failed.reason": "Why, as one word. Treat an unknown one as a failure like the others.",
     "failed.submitted_id": "With `id_conflict`: the id that the request was sent with.",
@@ -68,6 +67,13 @@ SENTENCES: Final[Mapping[str, str]] = {
     "Usage.total_tokens": "Both.",
     "Usage.cached_tokens": "Part of the input that was read from OpenAI's prompt cache.",
     "Usage.reasoning_tokens": "Part of the output that reasoning took.",
+    "Usage.cache_write_tokens": "Part of the input that was written to the prompt cache; some models bill it above the "
+    "rest.",
+    "Usage.image_tokens": "Part of the input that images took, where the answer counts it apart.",
+    "Cost.micro_usd": "Millionths of a US dollar, with up to six decimals; null if there is no price for it.",
+    "Cost.price_list": "The list of prices and its version.",
+    "Cost.band": "Such as `>272000` where long inputs have prices of their own and this input was longer; else empty.",
+    "Cost.note": "Why there is no price, or what to know of this one.",
     "OriginalHeader.name": "Its name.",
     "OriginalHeader.value": "Its bytes, as base64.",
 }
@@ -203,6 +209,7 @@ def _type(field: Mapping[str, Any]) -> str:
     return {
         "string": _text(field),
         "integer": "whole number",
+        "number": "number",
         "object": "object",
         "boolean": "true or false",
         "null": "null",

@@ -118,6 +118,7 @@ _UPSTREAM_REQUEST_ID: Final = (
 )
 _TEMPLATE: Final = "The request's `template`; null if it names none, and in outcomes of older releases."
 _COST: Final = "What the last call cost by a price list; null if there was none that is paid, and in older outcomes."
+_CHARGE: Final = "Tokens that the last call was counted with against the limit; null if it was not answered."
 _TIER_SERVED: Final = "The `service_tier` that the answer names, which may be another one; null if it names none."
 
 
@@ -135,8 +136,10 @@ class _Outcome(BaseModel):
     model: str | None = None
     template: str | None = Field(None, description=_TEMPLATE)
     tier_asked: str | None = Field(None, description=_TIER_ASKED)
+    tier_served: str | None = Field(None, description=_TIER_SERVED)
     usage: Usage | None = None
     cost: Cost | None = Field(None, description=_COST)
+    charge_tokens: int | None = Field(None, description=_CHARGE)
     attempts: int = 0
     upstream_request_id: str | None = Field(None, description=_UPSTREAM_REQUEST_ID)
     term: int = 0
@@ -145,17 +148,14 @@ class _Outcome(BaseModel):
 
 
 class Completed(_Outcome):
-    """OpenAI's answer: `response` is its complete JSON, `charge_tokens` the amount charged to its bucket.
+    """OpenAI's answer: `response` is its complete JSON.
 
-    `finish` is how the answer ended; None where that is not known, as for embeddings. `tier_served` is the service tier
-    that the answer names, which may differ from the one asked for.
+    `finish` is how the answer ended; None where that is not known, as for embeddings.
     """
 
     status: Literal["completed"] = "completed"
     response: dict[str, Any]
     finish: Annotated[Finish | str | None, Field(union_mode="left_to_right")] = None
-    charge_tokens: int | None = None
-    tier_served: str | None = Field(None, description=_TIER_SERVED)
 
     @property
     def text(self) -> str:
@@ -195,6 +195,9 @@ class Completed(_Outcome):
 
 class Failed(_Outcome):
     """Final failure of a request: `message` is one sentence for people, `error` OpenAI's error object if there was one.
+
+    `usage`, `cost`, `charge_tokens` and `tier_served` are those of its last call where that was answered, and so paid:
+    an answer that no outcome could carry, or that came for a request that was cancelled meanwhile.
 
     `submitted_id` is present only with the reason `id_conflict`: the id with which the request was sent, and which
     belongs to another request. `id` is then a substitute, derived from it and the record's position.

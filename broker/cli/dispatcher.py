@@ -7,8 +7,9 @@ import typer
 
 from headrace.broker.cli.options import BootstrapServers, Config, TopicPrefix, settings_from
 from headrace.broker.clock import run
+from headrace.broker.price_ports import PriceList
 from headrace.broker.service.compose import dispatcher as compose_dispatcher
-from headrace.broker.service.compose import openai_access, token_counter
+from headrace.broker.service.compose import openai_access, prices, token_counter
 from headrace.broker.service.gc_tuning import collect_rarely, give_back, trimming
 from headrace.broker.service.metrics.logs import configure_logging
 from headrace.broker.service.preflight.acl_check import dispatcher_needs
@@ -41,14 +42,15 @@ def dispatcher(
         if lane not in settings.lanes:
             raise typer.BadParameter(there_is_no("lane", lane, settings.lanes))
     openai_access(settings)
+    priced_by = prices(settings)
     configure_logging()
-    run(_serve(settings, frozenset(from_start or ())))
+    run(_serve(settings, priced_by, frozenset(from_start or ())))
 
 
-async def _serve(settings: Settings, from_start: frozenset[str]) -> None:
+async def _serve(settings: Settings, priced_by: PriceList | None, from_start: frozenset[str]) -> None:
     found = await find(settings, dispatcher_needs(settings))
     counter = await asyncio.to_thread(token_counter, settings)
-    process = compose_dispatcher(settings, found, counter, from_start=from_start)
+    process = compose_dispatcher(settings, found, counter, priced_by=priced_by, from_start=from_start)
     collect_rarely()
     giving_back = asyncio.create_task(give_back(trimming()), name="memory")
     try:

@@ -16,6 +16,7 @@ from headrace.broker.adapters.kafka.transactions import Batching, KafkaTransacti
 from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
 from headrace.broker.adapters.openai.environment import unusable
 from headrace.broker.adapters.openai.redacted_calls import HushedCalls
+from headrace.broker.adapters.prices.price_list import price_list
 from headrace.broker.adapters.prometheus.meter import Meter
 from headrace.broker.adapters.redis.lease import RedisLease
 from headrace.broker.adapters.redis.status import RedisBoard
@@ -24,6 +25,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.core.config import LeaseTimes
 from headrace.broker.errors import SettingsError
 from headrace.broker.ports import RetryDoors, TokenCounter, TransactionLog
+from headrace.broker.price_ports import PriceList
 from headrace.broker.service.containment import Containment
 from headrace.broker.service.dispatcher import Dispatcher
 from headrace.broker.service.health import Health
@@ -67,6 +69,15 @@ def token_counter(settings: Settings) -> TokenCounter:
     counter = TiktokenCounter()
     counter.warm(tuple(settings.limits) or ("gpt-4o-mini",))
     return counter
+
+
+def prices(settings: Settings) -> PriceList | None:
+    """Return the price list; None: outcomes have no cost. It takes a quarter of a second, so call it at the start.
+
+    Raises:
+        SettingsError: The provider is not known, or the price file has mistakes.
+    """
+    return price_list(settings)
 
 
 def retrier(settings: Settings, cluster_id: str) -> RetrierProcess:
@@ -139,7 +150,12 @@ def _producers(
 
 
 def dispatcher(
-    settings: Settings, cluster_id: str, counter: TokenCounter, *, from_start: frozenset[str] = frozenset()
+    settings: Settings,
+    cluster_id: str,
+    counter: TokenCounter,
+    *,
+    priced_by: PriceList | None = None,
+    from_start: frozenset[str] = frozenset(),
 ) -> Dispatcher:
     """Compose a dispatcher process, as `retrier` does a retrier."""
     clock, owner = WallClock(), secrets.token_hex(8)
@@ -159,6 +175,7 @@ def dispatcher(
         offload=OneThread("decode"),
         board=_board(settings, cluster_id),
         spans=spans_of(settings, "headrace-dispatcher"),
+        prices=priced_by,
     )
     assembly = assemble(settings, doors, clock=clock, owner=owner, dice=random.random, from_start=from_start)
     return assembly.dispatcher

@@ -26,7 +26,8 @@ class Payload:
 
     `response_facts` is what to report of the last answer if OpenAI's API did not write it
     (`headrace.broker.service.calls.foreign_server`). `answer_mark` is the mark of its id
-    (`headrace.broker.core.pricing.references`).
+    (`headrace.broker.core.pricing.references`). `paid` says that the last call is billed, since it was answered;
+    `usage`, `tier_served` and `model_served`, the model that the answer names, are of that call.
     """
 
     source: Source
@@ -51,8 +52,14 @@ class Payload:
     answer_mark: bytes = b""
     finish: Finish | None = None
     tier_served: str = ""
+    model_served: str = ""
+    paid: bool = False
     upstream_request_id: str | None = None
     trace: RequestTrace | None = None
+
+    def forget_bill(self) -> None:
+        """Forget what an earlier answer said of its bill."""
+        self.paid, self.usage, self.tier_served, self.model_served = False, None, "", ""
 
     def answer(self) -> dict[str, object]:
         """Return OpenAI's answer; large answers wait as JSON."""

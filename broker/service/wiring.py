@@ -15,6 +15,7 @@ from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.ticket import CONTROL
 from headrace.broker.errors import SettingsError
 from headrace.broker.on_demand_ports import OnDemandLog
+from headrace.broker.price_ports import PriceList
 from headrace.broker.service.calls.base_url_proof import Proof
 from headrace.broker.service.calls.caller import Calling
 from headrace.broker.service.calls.foreign_server import Strangers, shown
@@ -36,6 +37,7 @@ from headrace.broker.service.metrics.at_start import show_dispatcher
 from headrace.broker.service.metrics.telemetry import Telemetry
 from headrace.broker.service.offload import Offload, at_once
 from headrace.broker.service.payloads import PayloadStore
+from headrace.broker.service.publishing.costing import Costing
 from headrace.broker.service.publishing.outcomes import apart_hash
 from headrace.broker.service.publishing.records import Publication
 from headrace.broker.service.publishing.reply_topics import Replies
@@ -68,6 +70,7 @@ class DispatcherDoors:
         offload: Reads large records; in the loop itself unless another is given.
         board: What other processes have left in Redis for people; None: the page shows this process alone.
         spans: Exports the spans of requests; None: nothing is traced.
+        prices: Says what calls cost; None: no outcome has a cost.
     """
 
     upstream: ports.UpstreamApi
@@ -83,6 +86,7 @@ class DispatcherDoors:
     offload: Offload = at_once
     board: StatusBoard | None = None
     spans: Spans | None = None
+    prices: PriceList | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +332,7 @@ def _leadership(
             grants=grants,
             totals=follower.totals,
             proof=callers.proof,
+            costing=Costing(doors.prices, callers.telemetry.containment.observed),
         ),
         replies=replies,
         greeting=callers.greeting,

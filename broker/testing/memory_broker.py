@@ -22,6 +22,7 @@ from headrace.broker.client_ports import ClientDoors
 from headrace.broker.clock import WallClock
 from headrace.broker.core.config import LeaseTimes
 from headrace.broker.ports import RetryDoors
+from headrace.broker.price_ports import PriceList
 from headrace.broker.service.health import Health
 from headrace.broker.service.leadership.clock_check import ByTheLeader
 from headrace.broker.service.leadership.lease_only import Elected, KafkaWatch
@@ -35,6 +36,7 @@ from headrace.broker.testing.client_doors import MemoryClientDoors
 from headrace.broker.testing.counter import RoughCounter
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.broker.testing.lease import MemoryBoard, MemoryLease, MemoryLeaseStore
+from headrace.broker.testing.prices import MemoryPrices
 from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
 from headrace.consumers.retries.retrier import Retrier
 from headrace.consumers.retries.retry_budget import RetryBudgetRules
@@ -63,6 +65,7 @@ class MemoryBroker:
             `replies.allow` exist anyway.
 
         spans: Where the spans of dispatcher and retrier go; default: nothing is traced.
+        prices: What calls cost; default: the few prices of `MemoryPrices`.
 
     Attributes:
         connection: For `GenerationClient`, `ResultReader` and `DeadLetterReader`.
@@ -78,6 +81,7 @@ class MemoryBroker:
         topic_prefix: str = "generation",
         topics: tuple[str, ...] = (),
         spans: Spans | None = None,
+        prices: PriceList | None = None,
     ) -> None:
         """Must be called inside the running event loop."""
         loop = asyncio.get_running_loop()
@@ -95,6 +99,7 @@ class MemoryBroker:
         for topic in _topics(self.settings, topics):
             self.kafka.create(*topic)
         self._spans = spans
+        self._prices = MemoryPrices() if prices is None else prices
         self._born = 0
         self._dispatcher: _Running | None = None
         self._retrier: _Running | None = None
@@ -174,6 +179,7 @@ class MemoryBroker:
             counter=RoughCounter(),
             board=MemoryBoard(self._leases, self._lease_key(name), self._lease_key(f"{self._prefix}.retrier")),
             spans=self._spans,
+            prices=self._prices if self.settings.costs.enabled else None,
         )
         made: Assembly = assemble(self.settings, doors, clock=self._clock, owner=owner, dice=random.random, proved=True)
         serving = asyncio.create_task(made.dispatcher.serve(_nowhere), name=owner)

@@ -1,6 +1,5 @@
 """One attempt as a whole: the request sent, the answer judged, weighed and kept for its outcome."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from headrace.broker.clock import WallClock
@@ -9,10 +8,10 @@ from headrace.broker.core.answers.error_body import answer_of, error_in
 from headrace.broker.core.answers.rate_limit_headers import lowered
 from headrace.broker.core.answers.verdict import Answer, Meaning, Verdict, is_word, judge
 from headrace.broker.core.commands import Call
-from headrace.broker.core.endpoints import ENDPOINT_TABLE
 from headrace.broker.core.pricing.references import response_mark
 from headrace.broker.ports import UpstreamApi, UpstreamReply
 from headrace.broker.service.calls.answer_body import is_of_the_api, published
+from headrace.broker.service.calls.bill import note_bill
 from headrace.broker.service.calls.finish_reason import finish_of, is_unfinished
 from headrace.broker.service.calls.foreign_server import Strangers
 from headrace.broker.service.calls.streaming import Streaming
@@ -21,18 +20,11 @@ from headrace.broker.service.payloads import Payload
 from headrace.broker.service.tracing.request_trace import ResponseFacts
 from headrace.broker.service.tracing.tracer import RequestTracer
 from headrace.schemas.cloudevents import json_bytes
-from headrace.schemas.outcome import Usage
 from headrace.schemas.request import GenerationRequest
 from headrace.schemas.request_codec import DecodedRequest
-from headrace.schemas.tiers import tier_in
 
 _ENVELOPE_BYTES = 8_192
 """Weight of an outcome beside the response and the metadata it repeats: names, times and headers, all bounded."""
-USAGE_TOKENS_MAX = 10_000_000
-"""Largest token count believed of an answer: no model reads or writes a tenth of it. A larger number counts as absent,
-since sums, metrics and the charge law would carry it on."""
-_INPUT_NAMES = tuple(dict.fromkeys(facts.usage_input for facts in ENDPOINT_TABLE.values()))
-_OUTPUT_NAMES = tuple(dict.fromkeys(facts.usage_output for facts in ENDPOINT_TABLE.values()))
 _MESSAGE_CHARS_MAX = 2_000
 _FIELD_CHARS_MAX = 200
 
@@ -68,6 +60,7 @@ class Calling:
         assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called
         request = cargo.content.request
         cargo.calls, cargo.charge = command.calls, command.charge
+        cargo.forget_bill()
         if cargo.called_at is None:
             cargo.called_at = self.clock.utc_now()
             cargo.called_ms = self.clock.now_ms()
@@ -91,7 +84,10 @@ class Calling:
         """Return the verdict, by the answer's content and the server that wrote it, and the weight of the outcome."""
         verdict, weight, form = self._read(reply, cargo, request)
         ruled, cargo.response_facts = self.strangers.judge(form, reply, request, sent_ms, self.clock.now_ms())
-        return (verdict, weight) if ruled is None else (ruled, 0)
+        if ruled is None:
+            return verdict, weight
+        cargo.forget_bill()  # whatever wrote that usage is not the server that bills
+        return ruled, 0
 
     def _read(
         self, reply: UpstreamReply, cargo: Payload, request: GenerationRequest
@@ -105,6 +101,7 @@ class Calling:
             return verdict, 0, form_of(reply.answer)
         cargo.error = None
         if reply.too_large is not None:  # the core fails what no outcome can carry, without another attempt
+            note_bill(cargo, request, {}, answered=True)
             return verdict, reply.too_large, AnswerForm.PLAIN
         return self._read_body(verdict, reply, cargo, request)
 
@@ -115,6 +112,7 @@ class Calling:
         read = published(reply.body)
         if read is None:
             return _no_answer(reply.answer), 0, AnswerForm.ODD
+        note_bill(cargo, request, read.value)
         if error_in(read.value) is not None:  # it came with a 200 in spite of that
             inside = answer_of(reply.answer.status, reply.answer.headers, read.value)
             cargo.error = _error_object(inside)
@@ -126,49 +124,15 @@ class Calling:
         cargo.response = read.kept()
         if cargo.trace is not None and self.tracer is not None:
             cargo.trace.response = ResponseFacts.of(read.value, content=self.tracer.rules.content)
-        cargo.usage = usage_of(read.value)
+        note_bill(cargo, request, read.value, answered=True)
         cargo.answer_mark = response_mark(request.endpoint, read.value)
         cargo.finish = finish_of(request.endpoint, read.value)
-        cargo.tier_served = tier_in(read.value)
         return verdict, len(read.json) + len(json_bytes(request.metadata)) + _ENVELOPE_BYTES, AnswerForm.ANSWER
 
 
 def _no_answer(answer: Answer) -> Verdict:
     """Return the verdict on a 200 without an answer in it: as on a 502, the server is in trouble."""
     return judge(Answer(502, answer.headers, None, None, None, ""))
-
-
-def usage_of(response: Mapping[str, object]) -> Usage | None:
-    """Return the tokens billed, under one set of names for all endpoints; None if the response does not say.
-
-    Every endpoint's fields are looked for, in the order of the table.
-    """
-    usage = response.get("usage")
-    if not isinstance(usage, Mapping):
-        return None
-    inputs, outputs = _number(_first(usage, _INPUT_NAMES)), _number(_first(usage, _OUTPUT_NAMES))
-    return Usage(
-        input_tokens=inputs,
-        output_tokens=outputs,
-        total_tokens=_number(usage.get("total_tokens")) or inputs + outputs,
-        cached_tokens=_detail(_first(usage, _INPUT_NAMES, "_details"), "cached_tokens"),
-        reasoning_tokens=_detail(_first(usage, _OUTPUT_NAMES, "_details"), "reasoning_tokens"),
-    )
-
-
-def _first(usage: Mapping[str, object], names: Iterable[str], ending: str = "") -> object:
-    """Return the value of the first of these names that is there."""
-    return next((usage[name + ending] for name in names if name + ending in usage), None)
-
-
-def _detail(details: object, name: str) -> int:
-    return _number(details.get(name)) if isinstance(details, Mapping) else 0
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        return 0
-    return value if 0 <= value <= USAGE_TOKENS_MAX else 0
 
 
 def _id_of(answer: Answer) -> str | None:

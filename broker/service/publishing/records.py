@@ -26,6 +26,7 @@ from headrace.broker.service.calls.base_url_proof import Proof
 from headrace.broker.service.containment import ContainmentReporter
 from headrace.broker.service.intake.grants import Grants
 from headrace.broker.service.payloads import Content, Payload, PayloadStore
+from headrace.broker.service.publishing.costing import Costing
 from headrace.broker.service.publishing.ledger_lines import step_record
 from headrace.broker.service.publishing.outcomes import completed, failed, smallest, stunted
 from headrace.broker.service.publishing.reply_topics import Replies
@@ -64,12 +65,14 @@ class Publication:
         grants: Grants,
         totals: Totals,
         proof: Proof,
+        costing: Costing,
     ) -> None:
         """`owner` is the token in the ledger's lines; `contained` reports exceptions that concern one request.
 
         Dead letters carry `grants` for the next run of their ids; each line of the ledger carries the `totals` after
-        it, and at intervals the `proof`.
+        it, and at intervals the `proof`. `costing` says what outcomes cost.
         """
+        self._costing = costing
         self._totals = totals
         self._grants = grants
         self._proof = proof
@@ -83,7 +86,7 @@ class Publication:
         self._prefix = settings.kafka.topic_prefix
         self._results_max = _fits(settings.topics.results.max_message_bytes)
         self._dead_letter_max = _fits(settings.topics.dead_letters.max_message_bytes)
-        self._short_forms = ShortForms(self._prefix, contained, self._dead_letter)
+        self._short_forms = ShortForms(self._prefix, contained, self._dead_letter, costing)
         self._topic_ids: dict[str, str] = {}
         self._ids_every_ms = min(_IDS_SAID_EVERY_MS, settings.dedupe.window_s * 1_000 // _IDS_SAID_AGAIN_PARTS)
         self._partitions: int | None = None
@@ -174,9 +177,9 @@ class Publication:
         copied = settlement.form is commands.Form.WHOLE
         match decision:
             case commands.Complete():
-                yield from self._outcome(completed(cargo, term), cargo, now, copied=copied)
+                yield from self._outcome(self._completed(cargo, term), cargo, now, copied=copied)
             case commands.Fail():
-                yield from self._outcome(failed(cargo, decision, term), cargo, now, copied=copied)
+                yield from self._outcome(self._failed(cargo, decision, term), cargo, now, copied=copied)
                 if decision.reason != "cancelled":
                     yield self._dead_letter(cargo, decision, now)
             case commands.Park():
@@ -189,6 +192,12 @@ class Publication:
                 yield from self._returned(cargo, decision, term, now, copied=copied)
             case commands.Discard() | commands.Remember():
                 return
+
+    def _completed(self, cargo: Payload, term: int) -> Completed:
+        return completed(cargo, term, self._costing.cost(cargo))
+
+    def _failed(self, cargo: Payload, fail: commands.Fail, term: int) -> Failed:
+        return failed(cargo, fail, term, self._costing.cost(cargo))
 
     def _returned(
         self, cargo: Payload, copy: commands.Discard, term: int, now: datetime, *, copied: bool
@@ -212,7 +221,7 @@ class Publication:
         reason = REFUSED_BY_KAFKA.reason
         match decision:
             case commands.Fail():
-                outcome, reason = failed(cargo, decision, term), decision.reason
+                outcome, reason = self._failed(cargo, decision, term), decision.reason
             case commands.Withdraw():
                 outcome = withdrawn(cargo, decision, term)
             case commands.DeadLetterOnly():
@@ -279,7 +288,7 @@ class Publication:
         """
         topic = self._reply_topic(cargo)
         if topic is not None:
-            record = self._outcome_record(failed(cargo, fail, term), cargo, now)
+            record = self._outcome_record(self._failed(cargo, fail, term), cargo, now)
             if not self._replies.hindrance(topic, record):
                 yield Outgoing(topic, record)
 

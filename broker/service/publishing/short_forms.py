@@ -14,7 +14,8 @@ from headrace.broker.core.commands import Complete, DeadLetterOnly, Decision, Fa
 from headrace.broker.ports import Outgoing
 from headrace.broker.service.containment import ContainmentReporter
 from headrace.broker.service.payloads import Payload
-from headrace.broker.service.publishing.outcomes import identity_of
+from headrace.broker.service.publishing.costing import Costing
+from headrace.broker.service.publishing.outcomes import bill_of, identity_of, timings_of
 from headrace.schemas import topics
 from headrace.schemas.codec import encode_dead_letter, encode_outcome
 from headrace.schemas.control import Cancel
@@ -39,8 +40,9 @@ Letter = Callable[[Payload, Fail, datetime], Outgoing]
 class ShortForms:
     """Maker of the short forms of one dispatcher."""
 
-    def __init__(self, prefix: str, contained: ContainmentReporter, letter: Letter) -> None:
-        """`contained` reports the exceptions."""
+    def __init__(self, prefix: str, contained: ContainmentReporter, letter: Letter, costing: Costing) -> None:
+        """`contained` reports the exceptions; `costing` says what a call cost that was paid."""
+        self._costing = costing
         self._results = topics.results_topic(prefix)
         self._dead_letters = topics.dead_letters_topic(prefix)
         self._contained = contained
@@ -62,7 +64,7 @@ class ShortForms:
     def _shortened(self, cargo: Payload, decision: Decision, term: int, now: datetime) -> Iterator[Outgoing]:
         match decision:
             case Fail():
-                yield Outgoing(self._results, encode_outcome(_failed(cargo, decision, term), time=now))
+                yield Outgoing(self._results, encode_outcome(self._failed(cargo, decision, term), time=now))
                 if decision.reason != "cancelled":
                     yield self._letter_or_place(cargo, decision, now)
             case Withdraw():
@@ -71,6 +73,42 @@ class ShortForms:
                 yield self._empty_letter(cargo, now, decision.lost)
             case _:
                 return  # only the copy of an outcome that is in the results already
+
+    def _failed(self, cargo: Payload, fail: Fail, term: int) -> Failed:
+        """Make a failed outcome of nothing but ids, a sentence of our own, and the identity of its request.
+
+        By that alone the sender recognises the outcome of a conflict; without it, the sender would learn of the
+        conflict only when its wait is over.
+        """
+        content = cargo.content
+        assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: no cancel fails
+        request_id, submitted_id = identity_of(cargo, fail)
+        return Failed(
+            **_whose(content),
+            **self._bill(cargo),
+            id=request_id,
+            run=0 if fail.apart else content.run,
+            submitted_id=submitted_id,
+            lane=cargo.source.partition.lane,
+            reason=fail.reason,
+            message=fail.sentence,
+            attempts=cargo.calls,
+            upstream_request_id=cargo.upstream_request_id,
+            term=term,
+        )
+
+    def _bill(self, cargo: Payload) -> dict[str, Any]:
+        """Return what the last call used and when, if it was paid; of that what can be made and written."""
+        told: dict[str, Any] = {}
+        if not cargo.paid or not isinstance(cargo.content, DecodedRequest):
+            return told
+        request, cost = cargo.content.request, self._costing.cost(cargo)
+        for part in (lambda: bill_of(cargo, request, cost), lambda: {"timings": timings_of(cargo)}):
+            with suppress(Exception):  # it may be just what could not be written
+                more = told | part()
+                encode_outcome(Failed(id="x", reason="crashed", **more), time=_ANY_TIME)
+                told = more
+        return told
 
     def _letter_or_place(self, cargo: Payload, fail: Fail, now: datetime) -> Outgoing:
         try:
@@ -102,36 +140,14 @@ def fails_instead(decision: Decision) -> bool:
     return isinstance(decision, Complete | Park)
 
 
-def _failed(cargo: Payload, fail: Fail, term: int) -> Failed:
-    """Make a failed outcome of nothing but ids, a sentence of our own, and the identity of its request.
-
-    By that alone the sender recognises the outcome of a conflict; without it, the sender would learn of the conflict
-    only when its wait is over.
-    """
-    content = cargo.content
-    assert isinstance(content, DecodedRequest | Undecodable)  # noqa: S101 — programmer error: no cancel fails
-    request_id, submitted_id = identity_of(cargo, fail)
-    return Failed(
-        **_whose(content),
-        id=request_id,
-        run=0 if fail.apart else content.run,
-        submitted_id=submitted_id,
-        lane=cargo.source.partition.lane,
-        reason=fail.reason,
-        message=fail.sentence,
-        attempts=cargo.calls,
-        upstream_request_id=cargo.upstream_request_id,
-        term=term,
-    )
-
-
 def _whose(content: DecodedRequest | Undecodable) -> dict[str, Any]:
-    """Return tenant, endpoint and digest; nothing where they cannot be made either, or make no outcome."""
+    """Return tenant, template, endpoint and digest; nothing where they cannot be made, or make no outcome."""
     with suppress(Exception):  # these may be just what could not be written
         if isinstance(content, DecodedRequest):
             asked = content.request
             digest = request_digest(asked.endpoint, asked.body)
-            told = {"tenant": asked.tenant, "endpoint": asked.endpoint, "request_digest": digest}
+            told = {"tenant": asked.tenant, "template": asked.template, "endpoint": asked.endpoint}
+            told |= {"request_digest": digest}
             encode_outcome(Failed(id="x", reason="crashed", **told), time=_ANY_TIME)
             return told
     return {}

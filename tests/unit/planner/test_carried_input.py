@@ -17,7 +17,7 @@ from headrace.broker.core.pricing.tariff import Tariff
 from headrace.broker.planner.arrivals import Arrival, responses_sizes
 from headrace.broker.planner.engine import VirtualRun
 from headrace.broker.planner.stage import Stage, Times
-from headrace.broker.service.calls.caller import usage_of
+from headrace.broker.service.calls.bill import usage_of
 from headrace.broker.settings.whole import Settings
 from headrace.broker.simulator.behaviours.catalogue import parsed
 from headrace.broker.simulator.pricing import Endpoint, size_of

@@ -16,6 +16,7 @@ from headrace.broker.core.ticket import LanePartition, Source
 from headrace.broker.ports import Outgoing
 from headrace.broker.service.containment import Containment
 from headrace.broker.service.payloads import Payload, PayloadStore
+from headrace.broker.service.publishing.costing import Costing
 from headrace.broker.service.publishing.records import Publication
 from headrace.broker.service.publishing.reply_topics import Replies
 from headrace.broker.service.publishing.totals import Totals
@@ -28,6 +29,13 @@ from tests.unit.service.rig import grants_of, proof_of, settings_of
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 LANE = LanePartition("standard", 3)
+
+
+def failing(step: str, error: BaseException) -> None:
+    raise AssertionError(step) from error
+
+
+UNPRICED = Costing(None, failing)
 
 
 class Rig:
@@ -51,6 +59,7 @@ class Rig:
             grants=grants_of(clock),
             totals=Totals(),
             proof=proof_of(clock),
+            costing=UNPRICED,
         )
 
     def cargo(

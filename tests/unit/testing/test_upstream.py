@@ -8,7 +8,7 @@ import pytest
 
 from headrace.broker.core.answers.verdict import Meaning, judge
 from headrace.broker.ports import UpstreamApi
-from headrace.broker.service.calls.caller import usage_of
+from headrace.broker.service.calls.bill import usage_of
 from headrace.broker.testing.counter import RoughCounter
 from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
 from headrace.schemas.delta import Delta, text_of

@@ -17,7 +17,7 @@ from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.commands import Call, Complete, Settlement
 from headrace.broker.core.ticket import CallNumber, LanePartition, Source, TicketNumber
 from headrace.broker.ports import UpstreamReply
-from headrace.broker.service.calls.caller import USAGE_TOKENS_MAX, Calling, usage_of
+from headrace.broker.service.calls.caller import Calling
 from headrace.broker.service.calls.foreign_server import Strangers
 from headrace.broker.service.calls.streaming import Streaming
 from headrace.broker.service.metrics.telemetry import Telemetry
@@ -35,7 +35,7 @@ from headrace.schemas.delta import text_of
 from headrace.schemas.outcome import Usage
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import decode_request
-from tests.unit.service.publication_rig import NOW
+from tests.unit.service.publication_rig import NOW, UNPRICED
 from tests.unit.service.rig import grants_of, proof_of, settings_of
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -89,6 +89,7 @@ class Rig:
             grants=grants_of(self.clock),
             totals=Totals(),
             proof=proof_of(self.clock),
+            costing=UNPRICED,
         )
         (outgoing,) = publication._settled(Settlement(self.number, Complete()), 1, NOW)
         return outgoing.record
@@ -250,47 +251,6 @@ async def test_what_was_called_is_counted() -> None:
     assert rig.metric("headrace_upstream_seconds_sum", {"model": "gpt-4o-mini"}) == pytest.approx(2)
 
 
-@pytest.mark.parametrize(
-    ("usage", "expected"),
-    [
-        (
-            {
-                "prompt_tokens": 9,
-                "completion_tokens": 4,
-                "total_tokens": 13,
-                "prompt_tokens_details": {"cached_tokens": 5},
-                "completion_tokens_details": {"reasoning_tokens": 2},
-            },
-            Usage(input_tokens=9, output_tokens=4, total_tokens=13, cached_tokens=5, reasoning_tokens=2),
-        ),
-        (
-            {
-                "input_tokens": 9,
-                "output_tokens": 4,
-                "total_tokens": 13,
-                "input_tokens_details": {"cached_tokens": 5},
-                "output_tokens_details": {"reasoning_tokens": 2},
-            },
-            Usage(input_tokens=9, output_tokens=4, total_tokens=13, cached_tokens=5, reasoning_tokens=2),
-        ),
-        ({"prompt_tokens": 8, "total_tokens": 8}, Usage(input_tokens=8, total_tokens=8)),
-        ({"prompt_tokens": 8, "completion_tokens": 1}, Usage(input_tokens=8, output_tokens=1, total_tokens=9)),
-        ({"prompt_tokens": -1, "completion_tokens": True, "total_tokens": "9"}, Usage()),
-        ({"prompt_tokens": 1.5, "prompt_tokens_details": [1]}, Usage()),
-        ({}, Usage()),
-        (None, None),
-        ([], None),
-        ("many", None),
-    ],
-)
-def test_usage_is_told_under_one_set_of_names(usage: object, expected: Usage | None) -> None:
-    assert usage_of({"usage": usage}) == expected
-
-
-def test_an_answer_without_usage_has_none() -> None:
-    assert usage_of({}) is None
-
-
 # ---------------------------------------------------------------------- streams
 
 
@@ -375,15 +335,6 @@ async def test_an_answer_too_large_for_any_outcome_ends_its_request_by_its_weigh
     rig.calling.upstream = TooLarge()
     verdict, weight = await rig.call()
     assert (verdict.meaning, weight, rig.cargo.response) == (Meaning.OK, 9_000_000, None)
-
-
-@pytest.mark.parametrize("tokens", [10**400, 10**12, USAGE_TOKENS_MAX + 1, -1, True, 1.5, "12", None, [], {}])
-def test_numbers_of_tokens_that_cannot_be_are_none(tokens: object) -> None:
-    """Sums, metrics and the charge law would carry them on: a metric takes no more than 308 digits."""
-    usage = usage_of({"usage": {"prompt_tokens": tokens, "completion_tokens": tokens, "total_tokens": tokens}})
-    assert usage == Usage()
-    details = {"prompt_tokens_details": {"cached_tokens": tokens}, "completion_tokens_details": tokens}
-    assert usage_of({"usage": details}) == Usage()
 
 
 async def test_a_large_answer_waits_as_json_and_is_published_whole() -> None:

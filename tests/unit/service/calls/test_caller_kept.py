@@ -1,20 +1,19 @@
 """What is kept of an attempt for its outcome: times, ids, usage, errors."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import pytest
 
 from headrace.broker.core.answers.verdict import Answer, Meaning
 from headrace.broker.core.pricing.references import references
 from headrace.broker.ports import UpstreamReply
-from headrace.broker.service.calls.caller import USAGE_TOKENS_MAX, Calling, usage_of
+from headrace.broker.service.calls.caller import Calling
 from headrace.broker.service.calls.streaming import Streaming
 from headrace.broker.testing.kafka import KafkaLink
 from headrace.broker.testing.kafka_doors import MemoryChunks
 from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, completion
 from headrace.schemas.delta import Delta, Head
-from headrace.schemas.outcome import Finish, Usage
+from headrace.schemas.outcome import Finish
 from tests.unit.service.calls.test_caller import ASKED, Rig
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -46,24 +45,6 @@ async def test_the_id_by_which_openai_finds_a_call_is_kept_if_it_is_a_word(
     rig = Rig(Said(body=completion(ASKED), headers=headers))
     await rig.call()
     assert rig.cargo.upstream_request_id == kept
-
-
-def usage(**told: Any) -> Usage:
-    read = usage_of({"usage": told})
-    assert read is not None
-    return read
-
-
-def test_a_total_is_what_the_answer_says_or_else_the_sum() -> None:
-    assert usage(prompt_tokens=10, completion_tokens=5, total_tokens=17).total_tokens == 17
-    assert usage(prompt_tokens=10, completion_tokens=5).total_tokens == 15
-    assert usage(input_tokens=10, output_tokens=5, total_tokens=0).total_tokens == 15
-
-
-@pytest.mark.parametrize(("told", "kept"), [(1, 1), (USAGE_TOKENS_MAX, USAGE_TOKENS_MAX), (USAGE_TOKENS_MAX + 1, 0)])
-def test_a_number_of_tokens_is_believed_up_to_a_bound(told: int, kept: int) -> None:
-    assert usage(prompt_tokens=told).input_tokens == kept
-    assert usage(prompt_tokens=-told).input_tokens == 0
 
 
 class Odd(ScriptedUpstream):

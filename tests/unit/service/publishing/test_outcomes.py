@@ -20,7 +20,7 @@ from headrace.broker.service.publishing.outcomes import (
 )
 from headrace.schemas.dead_letter import Origin
 from headrace.schemas.ids import id_hash, request_digest
-from headrace.schemas.outcome import Failed, Finish, Usage
+from headrace.schemas.outcome import Cost, Failed, Finish, Usage
 from headrace.schemas.record import Record
 from headrace.schemas.replay_codec import new_id_of
 from headrace.schemas.request_codec import DecodedRequest, Undecodable
@@ -28,6 +28,7 @@ from tests.unit.service.publication_rig import NOW, Rig
 
 TERM = 7
 NO = Fail("rejected", "OpenAI refused it.")
+COST = Cost(micro_usd=1.5, price_list="memory")
 DIGEST = request_digest("chat.completions", {"model": "gpt-4o-mini"})
 
 
@@ -40,10 +41,10 @@ def cargo_of(**fields: Any) -> Payload:
 
 
 def test_a_completed_one_says_all_there_is() -> None:
-    cargo = cargo_of(body={"model": "gpt-4o-mini", "service_tier": "priority"})
+    cargo = cargo_of(body={"model": "gpt-4o-mini", "service_tier": "priority"}, template="follow-up")
     cargo.response, cargo.finish, cargo.usage = {"model": "gpt-x", "choices": []}, Finish.STOP, Usage(total_tokens=3)
     cargo.tier_served, cargo.upstream_request_id = "default", "req_1"
-    assert dict(completed(cargo, TERM)) == {
+    assert dict(completed(cargo, TERM, COST)) == {
         "id": "lead-1",
         "run": 3,
         "status": "completed",
@@ -52,11 +53,13 @@ def test_a_completed_one_says_all_there_is() -> None:
         "endpoint": "chat.completions",
         "request_digest": request_digest("chat.completions", {"model": "gpt-4o-mini", "service_tier": "priority"}),
         "model": "gpt-x",
+        "template": "follow-up",
         "tier_asked": "priority",
         "tier_served": "default",
         "response": {"model": "gpt-x", "choices": []},
         "finish": Finish.STOP,
         "usage": Usage(total_tokens=3),
+        "cost": COST,
         "charge_tokens": 33,
         "attempts": 3,
         "upstream_request_id": "req_1",
@@ -138,19 +141,61 @@ def test_a_record_that_is_no_request_says_what_could_be_read() -> None:
 def test_one_that_does_not_fit_says_so_and_whose_it_is() -> None:
     cargo = cargo_of()
     cargo.upstream_request_id = "req_1"
-    assert stunted(completed(cargo, TERM), 5_000_000) == Failed(
+    told = completed(cargo, TERM)
+    assert stunted(told, 5_000_000) == Failed(
         id="lead-1",
         run=3,
         lane="standard",
         tenant="acme",
         endpoint="chat.completions",
         request_digest=DIGEST,
+        model="gpt-4o-mini",
+        charge_tokens=33,
         reason="too_large_for_topic",
         message="The outcome weighs 5000000 bytes, more than the results topic takes.",
         attempts=3,
         upstream_request_id="req_1",
         term=TERM,
+        timings=told.timings,
     )
+
+
+def paid_cargo() -> Payload:
+    cargo = cargo_of(template="follow-up", body={"model": "gpt-4o-mini", "service_tier": "flex"})
+    cargo.paid, cargo.usage, cargo.tier_served, cargo.model_served = True, Usage(input_tokens=9), "flex", "gpt-x"
+    return cargo
+
+
+PAID = {
+    "model": "gpt-x",
+    "template": "follow-up",
+    "tier_asked": "flex",
+    "tier_served": "flex",
+    "usage": Usage(input_tokens=9),
+    "cost": COST,
+    "charge_tokens": 33,
+}
+
+
+def test_a_failed_one_whose_call_was_answered_says_what_was_paid() -> None:
+    assert PAID.items() <= dict(failed(paid_cargo(), NO, TERM, COST)).items()
+
+
+def test_a_failed_one_whose_call_was_not_answered_says_nothing_of_a_bill() -> None:
+    cargo = paid_cargo()
+    cargo.forget_bill()
+    told = failed(cargo, NO, TERM, COST)
+    assert (told.model, told.usage, told.cost, told.charge_tokens, told.tier_served) == ("gpt-4o-mini", *4 * (None,))
+
+
+def test_what_was_paid_stays_in_the_fewest_words() -> None:
+    cargo = paid_cargo()
+    told = failed(cargo, NO, TERM, COST)
+    assert PAID.items() <= dict(smallest(told)).items()
+    cargo.response = {"model": "gpt-x"}
+    done = completed(cargo, TERM, COST)
+    assert PAID.items() <= dict(stunted(done, 1)).items()
+    assert smallest(told).timings == stunted(done, 1).timings == told.timings
 
 
 def test_a_failed_one_keeps_its_reason_in_the_fewest_words() -> None:
@@ -164,11 +209,13 @@ def test_a_failed_one_keeps_its_reason_in_the_fewest_words() -> None:
         tenant="acme",
         endpoint="chat.completions",
         request_digest=DIGEST,
+        model="gpt-4o-mini",
         reason="rejected",
         message="x" * 1_000,
         attempts=3,
         upstream_request_id="req_1",
         term=TERM,
+        timings=told.timings,
     )
     assert smallest(told) == small
     assert stunted(told, 1) == small

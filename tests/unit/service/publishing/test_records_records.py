@@ -40,7 +40,7 @@ from headrace.schemas.outcome import Failed, Outcome
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.core.specimens import identity
-from tests.unit.service.publication_rig import BATCH, NOW, Rig, headers
+from tests.unit.service.publication_rig import BATCH, NOW, UNPRICED, Rig, headers
 from tests.unit.service.publishing.test_records import asked
 
 REPLIES = "crm.replies"
@@ -86,6 +86,7 @@ class Bench(Rig):
             grants=grants,  # type: ignore[arg-type] # same
             totals=Totals(),
             proof=Proof(self.addressee, "https://api.openai.com/v1", clock, window_ms=4),
+            costing=UNPRICED,
         )
 
     def _contained(self, step: str, error: BaseException | None = None, **_place: str | int | None) -> None:

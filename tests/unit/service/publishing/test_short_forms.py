@@ -34,7 +34,7 @@ from headrace.schemas.outcome import Failed
 from headrace.schemas.record import Record
 from headrace.schemas.replay_codec import new_id_of
 from headrace.schemas.request_codec import DecodedRequest, Undecodable
-from tests.unit.service.publication_rig import BATCH, NOW, Rig, headers
+from tests.unit.service.publication_rig import BATCH, NOW, UNPRICED, Rig, headers
 from tests.unit.service.rig import Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 
@@ -278,7 +278,10 @@ def test_the_fewest_words_still_say_whose_outcome_it_is_and_of_which_run(
     cargo.content = content or replace(cargo.content, run=3)
     cargo.upstream_request_id = "req_1"
     forms = ShortForms(
-        "t", lambda *step, **place: told.append((*step, place)), lambda *_: Outgoing("t.letters", cargo.record)
+        "t",
+        lambda *step, **place: told.append((*step, place)),
+        lambda *_: Outgoing("t.letters", cargo.record),
+        UNPRICED,
     )
     outcome, _ = forms.of(SETTLEMENT, cargo, error := RuntimeError(), term=7, now=NOW)
     whose = whose_of(cargo)
@@ -293,7 +296,7 @@ def test_the_fewest_words_on_a_conflict_stand_under_an_id_of_its_own() -> None:
     cargo = rig.request()
     assert isinstance(cargo.content, DecodedRequest)
     cargo.content = replace(cargo.content, run=3)
-    forms = ShortForms("t", lambda *_, **__: None, lambda *_: Outgoing("t.letters", cargo.record))
+    forms = ShortForms("t", lambda *_, **__: None, lambda *_: Outgoing("t.letters", cargo.record), UNPRICED)
     outcome, _ = forms.of(Settlement(TicketNumber(1), CONFLICT), cargo, RuntimeError(), term=7, now=NOW)
     told = decode_outcome(outcome.record.value, outcome.record.headers)
     assert told == Failed(
@@ -314,7 +317,9 @@ def test_where_even_those_cannot_be_made_both_exceptions_are_told_with_their_pla
     rig, told = Rig(), []
     cargo = rig.request()
     cargo.calls = Unwritable()  # type: ignore[assignment]  # a defect
-    forms = ShortForms("t", lambda step, *_, **place: told.append((step, place)), lambda *_: pytest.fail("asked"))
+    forms = ShortForms(
+        "t", lambda step, *_, **place: told.append((step, place)), lambda *_: pytest.fail("asked"), UNPRICED
+    )
     (letter,) = forms.of(SETTLEMENT, cargo, RuntimeError(), term=7, now=NOW)
     assert told == 2 * [("encode", {"topic": "t.requests.standard", "partition": 3, "offset": 42})]
     assert (headers(letter)["headrace-attempts"], headers(letter)["headrace-run"]) == ("0", "0")
