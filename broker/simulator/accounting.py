@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from headrace.broker.simulator.admission import Metric
+from headrace.broker.simulator.bills import Bills
 from headrace.broker.simulator.rules import Limits
 from headrace.broker.simulator.tally import Tally, tokens_of
 
@@ -167,6 +168,7 @@ class Books:
     ids: OrderedDict[str, IdCount] = field(default_factory=OrderedDict)
     ids_forgotten: int = 0
     pages: dict[tuple[str, str], Page] = field(default_factory=dict)
+    bills: Bills = field(default_factory=Bills)
 
     def arrive(self) -> int:
         """Count a call at its arrival; return its number, the first being 1."""

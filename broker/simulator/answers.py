@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from headrace.broker.simulator.filler_text import write_email
 from headrace.broker.simulator.pricing import Endpoint, input_tokens_of, text_of
+from headrace.broker.simulator.prompt_cache import NOTHING_CACHED, CacheUse
 
 CHOICES_MAX: Final = 128  # OpenAI's bound on `n`
 DIMENSIONS_DEFAULT: Final = 1_536
@@ -41,7 +42,8 @@ _SNAPSHOTS: Final = {
 class AnswerIngredients:
     """Ingredients of an answer: `seed` decides the words, `serial` identifies the call, `declined` refuses it.
 
-    `stored_tokens` are those of the input that its body only names.
+    `stored_tokens` are those of the input that its body only names, `image_tokens` those of its pictures (None: not
+    counted apart), `tier` the one that serves it.
     """
 
     body: Mapping[str, Any]
@@ -50,6 +52,18 @@ class AnswerIngredients:
     serial: str
     declined: bool = False
     stored_tokens: int = 0
+    cache: CacheUse = NOTHING_CACHED
+    image_tokens: int | None = None
+    tier: str = "default"
+
+    def input_details(self) -> dict[str, int]:
+        """Return what the usage says of parts of the input."""
+        told = {
+            "cached_tokens": self.cache.cached,
+            "cache_write_tokens": self.cache.written,
+            "image_tokens": self.image_tokens,
+        }
+        return {name: count for name, count in told.items() if count is not None}
 
 
 def snapshot_of(model: str) -> str:
@@ -109,7 +123,7 @@ def _chat_completion(answer: AnswerIngredients) -> dict[str, Any]:
             "prompt_tokens": prompt_tokens,
             "completion_tokens": completion_tokens,
             "total_tokens": prompt_tokens + completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "prompt_tokens_details": {**answer.input_details(), "audio_tokens": 0},
             "completion_tokens_details": {
                 "reasoning_tokens": 0,
                 "audio_tokens": 0,
@@ -117,12 +131,12 @@ def _chat_completion(answer: AnswerIngredients) -> dict[str, Any]:
                 "rejected_prediction_tokens": 0,
             },
         },
-        "service_tier": _served(body),
+        "service_tier": answer.tier,
         "system_fingerprint": "fp_5ca1ab1e00",
     }
 
 
-def _served(body: Mapping[str, Any]) -> str:
+def tier_for(body: Mapping[str, Any]) -> str:
     """Return the tier that serves a call: the one it names; `default` for `auto` and for unknown names."""
     asked = body.get("service_tier")
     return asked if isinstance(asked, str) and asked in _TIERS else "default"
@@ -160,7 +174,7 @@ def _response(answer: AnswerIngredients) -> dict[str, Any]:
         ],
         "parallel_tool_calls": True,
         "previous_response_id": body.get("previous_response_id"),
-        "service_tier": _served(body),
+        "service_tier": answer.tier,
         "store": body.get("store") is not False,
         "text": {"format": {"type": "text"}},
         "tool_choice": "auto",
@@ -168,7 +182,7 @@ def _response(answer: AnswerIngredients) -> dict[str, Any]:
         "truncation": "disabled",
         "usage": {
             "input_tokens": input_tokens,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": answer.input_details(),
             "output_tokens": output_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": input_tokens + output_tokens,

@@ -14,11 +14,13 @@ from headrace.broker.simulator import wording
 from headrace.broker.simulator.accounting import Books, IdCount, Page
 from headrace.broker.simulator.admission import SECOND_US
 from headrace.broker.simulator.admission_gate import AdmissionGate
-from headrace.broker.simulator.answers import AnswerIngredients, answer_body, limit_name_of
+from headrace.broker.simulator.answers import AnswerIngredients, answer_body, limit_name_of, tier_for
+from headrace.broker.simulator.behaviours.billing import OtherTier, PictureUsage
 from headrace.broker.simulator.chance import Chance
 from headrace.broker.simulator.complaints import bad_request, complaint_about, unknown_model
 from headrace.broker.simulator.limiter import Limiter
 from headrace.broker.simulator.pricing import Endpoint, Size, size_of
+from headrace.broker.simulator.prompt_cache import CachedPrompts
 from headrace.broker.simulator.reply import Reply
 from headrace.broker.simulator.response_headers import Speech
 from headrace.broker.simulator.script import Script, overlaid, scripted_reply
@@ -71,11 +73,15 @@ class Exchange:
         self._trouble = Trouble(settings, self._chance, self._speech)
         self._latency = settings.latency()
         self._stored = StoredState(settings.behaviours)
+        self._prompts = CachedPrompts(settings.behaviours)
+        self._counts_pictures = any(isinstance(each, PictureUsage) for each in settings.behaviours)
+        self._other_tiers = [each for each in settings.behaviours if isinstance(each, OtherTier)]
         self.script: Script | None = None
 
     def reset(self) -> None:
-        """Forget what former calls have left: responses, conversations, and levels that are shown late."""
+        """Forget what former calls have left: responses, conversations, prompts, and levels that are shown late."""
         self._stored.reset()
+        self._prompts.reset()
         self._speech.reset()
 
     def decide(self, call: IncomingCall, books: Books, now_us: int) -> Reply:
@@ -168,16 +174,32 @@ class Exchange:
         serial = f"{self._chance.number(luck.content, f'serial {luck.request_id} {luck.count.calls}'):016x}"
         declined = self._chance.draw(luck.content, "declined") < self._settings.declined_rate
         answer = AnswerIngredients(
-            asked.body, asked.model, self._chance.number(luck.content, "words"), serial, declined, asked.stored_tokens
+            asked.body,
+            asked.model,
+            self._chance.number(luck.content, "words"),
+            serial,
+            declined,
+            asked.stored_tokens,
+            self._prompts.use(asked.endpoint, asked.body, asked.model),
+            asked.size.picture_tokens if self._counts_pictures else None,
+            self._tier(asked),
         )
         body = answer_body(asked.endpoint, answer)
         self._stored.keep(asked.endpoint, asked.body, body)
-        reply = Reply(200, body, headers, delay_s, luck.count)
+        reply = Reply(200, body, headers, delay_s, luck.count, billed_to=(luck.request_id, asked.endpoint.value))
         if not asked.body.get("stream"):
             return reply
         stream = stream_of(asked.endpoint, asked.body, body, answer.seed)
         stream = replace(stream, broken=self._trouble.break_of(luck, len(stream.deltas)))
         return replace(reply, stream=stream, delay_s=delay_s * self._trouble.slowness(luck))
+
+    def _tier(self, asked: _Asked) -> str:
+        """Return the tier that serves a call: the one it names, unless a behaviour has another one serve it."""
+        tier = tier_for(asked.body)
+        for other in self._other_tiers:
+            if tier == other.asked and self._chance.draw(asked.luck.content, "other tier") < other.rate:
+                return other.served
+        return tier
 
 
 def _output_tokens(body: Mapping[str, Any] | str) -> int:

@@ -20,6 +20,7 @@ except ModuleNotFoundError:
 
 from headrace.broker.simulator import wording
 from headrace.broker.simulator.accounting import Books, Stats
+from headrace.broker.simulator.bills import Bills
 from headrace.broker.simulator.exchange import Exchange, IncomingCall
 from headrace.broker.simulator.limiter import Limiter
 from headrace.broker.simulator.pricing import Endpoint
@@ -69,6 +70,11 @@ class Upstream:
         """Return the counts since the start or the last reset, with `ids` for each request id as well."""
         behaving = bool(self._settings.behaviours)
         return self._books.snapshot(with_ids=ids, accounts=self._limiter.tallies(), behaving=behaving)
+
+    @property
+    def bills(self) -> Bills:
+        """The bills of the answers sent since the start or the last reset."""
+        return self._books.bills
 
     def script(self, script: Script | None) -> None:
         """Call `script(request_number, body)` for every call from now on; None from it means: as usual."""
@@ -143,8 +149,10 @@ class Upstream:
         return serve
 
     async def _serve_stats(self, request: web.Request) -> web.Response:
-        wanted = request.query.get("ids", "0") not in {"", "0", "false"}
-        return web.json_response(self.books(ids=wanted).as_json())
+        told = self.books(ids=_is_wanted(request, "ids")).as_json()
+        if _is_wanted(request, "bills"):
+            told |= {"bills": [bill.as_json() for bill in self.bills], "bills_forgotten": self.bills.forgotten}
+        return web.json_response(told)
 
     async def _serve_reset(self, request: web.Request) -> web.Response:
         self.reset()
@@ -164,3 +172,7 @@ class Upstream:
             return await written(request, reply, books, asyncio.get_running_loop().time())
         finally:
             books.inflight -= 1
+
+
+def _is_wanted(request: web.Request, name: str) -> bool:
+    return request.query.get(name, "0") not in {"", "0", "false"}

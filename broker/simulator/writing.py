@@ -10,7 +10,7 @@ from aiohttp import web
 from headrace.broker.simulator.accounting import Books, IdCount, StreamEnd
 from headrace.broker.simulator.chat_pieces import chat_pieces
 from headrace.broker.simulator.pricing import Endpoint
-from headrace.broker.simulator.reply import Reply, reply_headers
+from headrace.broker.simulator.reply import REQUEST_ID, Reply, reply_headers
 from headrace.broker.simulator.response_pieces import response_pieces
 from headrace.broker.simulator.streams import AnswerStream, Manner, TimedText
 
@@ -37,7 +37,7 @@ async def written(request: web.Request, reply: Reply, books: Books, arrived_s: f
     response = web.Response(status=reply.status, body=text.encode(), headers=headers)
     await response.prepare(request)
     await response.write_eof()
-    _count(reply, reply.count, books)
+    _count(reply, reply.count, books, headers[REQUEST_ID])
     return response
 
 
@@ -62,7 +62,7 @@ async def _told(
         raise
     if stream.broken is None:
         books.end_stream(count, StreamEnd.COMPLETED)
-        _count(reply, count, books)
+        _count(reply, count, books, headers[REQUEST_ID])
     elif stream.broken.manner is Manner.CUT:
         books.end_stream(count, StreamEnd.CUT)
         return _hung_up(request, response)
@@ -71,10 +71,13 @@ async def _told(
     return response
 
 
-def _count(reply: Reply, count: IdCount | None, books: Books) -> None:
+def _count(reply: Reply, count: IdCount | None, books: Books, upstream_request_id: str) -> None:
     books.answer(reply.status, count)
     if reply.page is not None and reply.status == 200:
         reply.page.record_body(reply.body)
+    if reply.billed_to is not None and reply.status == 200 and not isinstance(reply.body, str):
+        request_id, endpoint = reply.billed_to
+        books.bills.add(request_id, upstream_request_id, endpoint, reply.body)
 
 
 def _pieces(stream: AnswerStream) -> Iterator[TimedText]:

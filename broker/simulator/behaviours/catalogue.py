@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from headrace.broker.simulator.admission import RefusedCost
-from headrace.broker.simulator.behaviours import enforcement, latencies, profiles, troubles
+from headrace.broker.simulator.behaviours import billing, enforcement, latencies, profiles, troubles
 from headrace.broker.simulator.behaviours.bounds import Behaviour
 from headrace.broker.simulator.drawn_server import DrawnServer, drawn_server
 from headrace.broker.simulator.pricing import ChatLaw
@@ -85,6 +85,9 @@ NAMED: Final[Mapping[str, Behaviour]] = MappingProxyType(
         "silence": troubles.SilentCalls(),
         "slow-streams": troubles.SlowStreams(),
         "broken-streams": troubles.BrokenStreams(),
+        "prompt-cache": billing.PromptCache(),
+        "picture-usage": billing.PictureUsage(),
+        "other-tier": billing.OtherTier(),
         "latency-fixed": latencies.FixedLatency(),
         "latency-uniform": latencies.UniformLatency(),
         "latency-lognormal": latencies.LogNormalLatency(),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.broker.simulator.admission import RefusedCost
-from headrace.broker.simulator.behaviours import enforcement, latencies, profiles, troubles
+from headrace.broker.simulator.behaviours import billing, enforcement, latencies, profiles, troubles
 from headrace.broker.simulator.behaviours.bounds import Behaviour
 from headrace.broker.simulator.behaviours.catalogue import NAMED, behaviour, parsed, spelled
 from headrace.broker.simulator.behaviours.enforcement import ChargedRefusals, ChargeLaw, Foreign, PerDay, SharedLimit
@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[4] / "docs" / "upstream.md"
 
 
 def test_every_kind_of_behaviour_has_a_name() -> None:
-    modules = (enforcement, latencies, profiles, troubles)
+    modules = (billing, enforcement, latencies, profiles, troubles)
     kinds = {each for module in modules for each in vars(module).values() if isinstance(each, type)}
     behaviours = {kind for kind in kinds if issubclass(kind, Behaviour)} - {Behaviour, profiles.AnswerProfile}
     assert {type(value) for value in NAMED.values()} == behaviours
