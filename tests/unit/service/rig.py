@@ -11,6 +11,7 @@ from typing import Any
 from headrace.broker.clock import WallClock
 from headrace.broker.core.answers.base_url import Addressee
 from headrace.broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog, UpstreamApi
+from headrace.broker.price_ports import PriceList
 from headrace.broker.service.calls.base_url_proof import Proof
 from headrace.broker.service.core_config import dispatch_rules
 from headrace.broker.service.intake.grants import Grants
@@ -28,6 +29,7 @@ from headrace.broker.testing.kafka_doors import (
     MemoryTransactions,
 )
 from headrace.broker.testing.lease import MemoryBoard, MemoryLease, MemoryLeaseStore
+from headrace.broker.testing.prices import MemoryPrices
 from headrace.broker.testing.upstream import Script, ScriptedUpstream
 from headrace.schemas import topics
 from headrace.schemas.ledger import LedgerRecord, decode_ledger
@@ -146,6 +148,7 @@ class Process:
             replies=self.replies,
             counter=self.counter(),
             board=MemoryBoard(world.leases, world.lease_key(), f"headrace:cluster:{PREFIX}.retrier"),
+            prices=self.prices(),
         )
         made = assemble(
             self.settings, doors, clock=self.clock, owner=owner, dice=self.dice.random, from_start=from_start
@@ -178,6 +181,9 @@ class Process:
 
     def counter(self) -> TokenCounter:
         return RoughCounter()
+
+    def prices(self) -> PriceList | None:
+        return MemoryPrices()
 
     def start(self) -> "Process":
         self.tasks = [
