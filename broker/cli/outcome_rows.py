@@ -1,4 +1,4 @@
-"""An outcome as a row of a table: end, id, lane, tenant, model, outcome, duration and tokens, and its text below."""
+"""An outcome as a row of a table: end, id, lane, tenant, model, outcome, duration, tokens and cost; its text below."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ COLUMNS: Final = (
     Column("OUTCOME"),
     Column("AFTER", right=True),
     Column("TOKENS", right=True, from_width=100),
+    Column("COST", right=True, from_width=120),
 )
 _OUTCOME: Final = 5
 _CHARS_MAX: Final = 128
@@ -32,7 +33,7 @@ def line_of(outcome: Outcome, *, text: bool, at: datetime | None = None) -> Line
     ended, style, below = _end_of(outcome)
     if text and not isinstance(outcome, Failed):
         below = short(text_of(outcome.response) or "(no text)", _TEXT_CHARS_MAX)
-    tokens = None if isinstance(outcome, Failed) or outcome.usage is None else outcome.usage.total_tokens
+    tokens = None if outcome.usage is None else outcome.usage.total_tokens
     cells = (
         _when(at),
         spoken_id(outcome.id, outcome.run),
@@ -42,6 +43,7 @@ def line_of(outcome: Outcome, *, text: bool, at: datetime | None = None) -> Line
         ended,
         _after(outcome),
         "-" if tokens is None else _number(tokens),
+        _dollars(outcome),
     )
     return Line([short(cell, _CHARS_MAX) for cell in cells], below, _OUTCOME, style)
 
@@ -74,6 +76,14 @@ def _after(outcome: Outcome) -> str:
 
 def _number(count: int) -> str:
     return f"{count:,}" if abs(count) < 10**12 else "many"
+
+
+def _dollars(outcome: Outcome) -> str:
+    """Return what the last call cost, to a millionth of a dollar; `-` where there is no price or no paid call."""
+    micro_usd = None if outcome.cost is None else outcome.cost.micro_usd
+    if micro_usd is None:
+        return "-"
+    return f"${micro_usd / 1_000_000:,.6f}" if 0 <= micro_usd < 10**12 else "odd"
 
 
 def text_of(response: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from headrace.broker.core.ticket import Source, TicketNumber
 from headrace.broker.ports import UpstreamReply
 from headrace.broker.service.tracing.request_trace import RequestTrace
 from headrace.schemas.control import Cancel
-from headrace.schemas.outcome import Finish, Usage
+from headrace.schemas.outcome import Cost, Finish, Usage
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, Undecodable
 
@@ -27,7 +27,8 @@ class Payload:
     `response_facts` is what to report of the last answer if OpenAI's API did not write it
     (`headrace.broker.service.calls.foreign_server`). `answer_mark` is the mark of its id
     (`headrace.broker.core.pricing.references`). `paid` says that the last call is billed, since it was answered;
-    `usage`, `tier_served` and `model_served`, the model that the answer names, are of that call.
+    `usage`, `tier_served` and `model_served`, the model that the answer names, are of that call; `cost` is what its
+    outcome says that it cost.
     """
 
     source: Source
@@ -54,12 +55,13 @@ class Payload:
     tier_served: str = ""
     model_served: str = ""
     paid: bool = False
+    cost: Cost | None = None
     upstream_request_id: str | None = None
     trace: RequestTrace | None = None
 
     def forget_bill(self) -> None:
         """Forget what an earlier answer said of its bill."""
-        self.paid, self.usage, self.tier_served, self.model_served = False, None, "", ""
+        self.paid, self.usage, self.tier_served, self.model_served, self.cost = False, None, "", "", None
 
     def answer(self) -> dict[str, object]:
         """Return OpenAI's answer; large answers wait as JSON."""

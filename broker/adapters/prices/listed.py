@@ -52,8 +52,8 @@ class ListedPrices:
         known = {each.id: each for each in self._providers}
         if name not in known:
             near = nearest(name, known)
-            meant = f"did you mean {near}?" if near else f"such as {DEFAULT_PROVIDER}, azure or groq."
-            raise SettingsError(f"costs.provider {name!r} is no provider of the price list ({VERSION}): {meant}")
+            meant = f"the nearest is {near}" if near else f"name one such as {DEFAULT_PROVIDER}, azure or groq"
+            raise SettingsError(f"costs.provider {name!r} is no provider of the price list ({VERSION}): {meant}.")
         return known[name]
 
     def _at(self, base_url: str | None) -> Provider | None:

@@ -122,6 +122,7 @@ def _told(given: str, outcome: Outcome) -> dict[str, Any]:
         "model": outcome.model,
         "attempts": outcome.attempts,
         "usage": None if outcome.usage is None else outcome.usage.model_dump(mode="json"),
+        "cost": None if outcome.cost is None else outcome.cost.model_dump(mode="json"),
         "metadata": outcome.metadata,
         "timings": timings,
     }

@@ -31,6 +31,7 @@ STEPS_OF_OBSERVATIONS: Final = (
     "clock",
     "kafka_probe",
     "tracing",
+    "cost",
 )
 STEPS_OF_GATEWAYS: Final = ("metrics", "web", "tracing")
 TRANSACTION_RESULTS: Final = ("committed", "unknown")

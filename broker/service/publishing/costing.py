@@ -22,7 +22,11 @@ class Costing:
         self._observed = observed
 
     def cost(self, cargo: Payload) -> Cost | None:
-        """Return what the payload's last call cost; None if it was not paid, or nothing is priced."""
+        """Return what the payload's last call cost, and note it there; None: it was not paid, or nothing is priced."""
+        cargo.cost = self._cost(cargo)
+        return cargo.cost
+
+    def _cost(self, cargo: Payload) -> Cost | None:
         if self._prices is None or not cargo.paid or cargo.finished_at is None:
             return None
         if cargo.usage is None:

@@ -37,10 +37,12 @@ class RecentOutcomes:
             "submitted_at": to_wire(cargo.submitted_at),
             "lane": place.lane,
             "model": str(known.request.model or "")[:_NAME_CHARS_MAX],
+            "template": None if known.request.template is None else known.request.template[:_NAME_CHARS_MAX],
             "calls": known.calls_before + cargo.calls,
             "charge_tokens": cargo.charge,
             "input_tokens": None if usage is None else usage.input_tokens,
             "output_tokens": None if usage is None else usage.output_tokens,
+            "cost_micro_usd": None if cargo.cost is None else cargo.cost.micro_usd,
             "origin": f"{cargo.topic}/{place.number}/{cargo.source.offset}",
             "upstream_request_id": cargo.upstream_request_id,
         }

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from headrace.broker.cli.columns import Column, Columns, Cut, Line
 from headrace.broker.cli.outcome_rows import COLUMNS, line_of, text_of
 from headrace.broker.cli.screen import screen
-from headrace.schemas.outcome import Completed, Failed, Finish, Timings, Usage
+from headrace.schemas.outcome import Completed, Cost, Failed, Finish, Timings, Usage
 from tests.unit.cli.test_sending import AT
 
 HOSTILE = "x\x1b[2J\u202e\r\n漢字" * 8
@@ -33,6 +33,7 @@ def outcomes() -> list[Line]:
         "tenant": "acme",
         "model": "gpt-4o-mini-2024-07-18",
         "usage": usage,
+        "cost": Cost(micro_usd=195.0),
         "timings": timings,
     }
     answer = {"choices": [{"message": {"content": "Dear Ada,\n\nYours"}}]}
@@ -52,6 +53,27 @@ def test_no_row_is_wider_than_the_terminal_and_all_of_them_stand_below_their_tit
     assert lines[0].startswith("ENDED (UTC)")
     assert lines[1].startswith("12-01 09:03:07  lead-8841-email"[: 16 + 4])
     assert ("TENANT" in lines[0], "1,234" in lines[1]) == (width >= 100, width >= 100)
+    assert ("COST" in lines[0], "$0.000195" in lines[1]) == (width >= 120, width >= 120)
+
+
+@pytest.mark.parametrize(
+    ("cost", "told"),
+    [
+        (Cost(micro_usd=0.4), "$0.000000"),
+        (Cost(micro_usd=5_999_999_390.0), "$5,999.999390"),
+        (Cost(micro_usd=1e30), "odd"),
+        (Cost(micro_usd=-1.0), "odd"),
+        (Cost(note="The list has no such model."), "-"),
+        (None, "-"),
+    ],
+)
+def test_a_cost_is_in_dollars_where_there_is_one(cost: Cost | None, told: str) -> None:
+    assert line_of(Completed(id="a", response={}, cost=cost), text=False).cells[-1] == told
+
+
+def test_the_tokens_and_the_cost_of_a_failed_request_show_if_its_call_was_paid() -> None:
+    paid = Failed(id="a", reason="too_large_for_topic", usage=Usage(total_tokens=9), cost=Cost(micro_usd=3.0))
+    assert line_of(paid, text=False).cells[-2:] == ["9", "$0.000003"]
 
 
 def test_an_id_is_cut_after_a_model(capsys: pytest.CaptureFixture[str]) -> None:

@@ -109,6 +109,27 @@ def test_certificates_that_are_none_are_found_before_a_start(config: Path, capsy
     assert f"mistake  kafka.ca_file /gone.pem {said}" in capsys.readouterr().out
 
 
+def test_every_mistake_of_the_price_file_is_found_before_a_start(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices = config.parent / "prices.toml"
+    prices.write_text("[models.gpt-x]\noutput = 1\n[models.gpt-y]\ninput = -1\n")
+    config.write_text(f'[costs]\nprices_file = "{prices}"\n')
+    assert main(["config", "check", "--json", "--config", str(config)]) == 2
+    told = json.loads(capsys.readouterr().out)["mistakes"]
+    head = f"costs.prices_file (from {config}:2): {prices}: models."
+    assert [one["sentence"].removeprefix(head) for one in told] == [
+        "gpt-x states output without input: give that price too.",
+        "gpt-y.input must be a number from 0 to 100,000.",
+    ]
+    assert {tuple(one["keys"]) for one in told} == {("costs.prices_file",)}
+    config.write_text("[costs]\nprovider = 'opanai'\n")
+    assert main(["config", "check", "--config", str(config)]) == 2
+    assert f"the nearest is openai (from {config}:2)." in capsys.readouterr().out
+    config.write_text(f'[costs]\nenabled = false\nprices_file = "{prices}"\n')
+    assert main(["config", "check", "--config", str(config)]) == 0
+
+
 def test_a_url_that_nobody_could_connect_to_is_found_before_a_start(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

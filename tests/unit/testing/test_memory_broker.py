@@ -12,7 +12,7 @@ from headrace.broker.testing import Asked, MemoryBroker, Said, Silence
 from headrace.broker.testing.upstream import answer_text
 from headrace.consumers.chunks import ChunkReader, Told
 from headrace.consumers.results import ResultReader
-from headrace.schemas.outcome import Completed, Usage
+from headrace.schemas.outcome import Completed, Cost, Usage
 from tests.contract.broker_contract import BODY
 from tests.contract.handling_contract import HandlingContract
 
@@ -109,6 +109,17 @@ async def test_what_must_wait_longer_is_parked_and_comes_back() -> None:
         done = await generations.generate(BODY, lane="urgent", id="a")
         assert (text_of(done), done.attempts) == ("After the break.", 2)
         assert len(broker.kafka.committed("generation.failures")) == 1
+
+
+async def test_outcomes_say_what_calls_cost_by_the_prices_of_the_test() -> None:
+    async with MemoryBroker() as broker, GenerationClient(connection=broker.connection) as generations:
+        done = await generations.generate(BODY, lane="urgent", template="first-mail")
+        assert done.usage is not None
+        expected = done.usage.input_tokens * 2 + done.usage.output_tokens * 8
+        assert (done.template, done.cost) == ("first-mail", Cost(micro_usd=expected, price_list="memory"))
+    off = {"costs": {"enabled": False}}
+    async with MemoryBroker(settings=off) as broker, GenerationClient(connection=broker.connection) as generations:
+        assert (await generations.generate(BODY, lane="urgent")).cost is None
 
 
 async def test_after_a_crash_another_dispatcher_answers_once() -> None:

@@ -119,7 +119,9 @@ def test_azure_has_openais_models_without_their_tiers() -> None:
     assert isinstance(azure.rates("gpt-4.1", "flex", AT), str)
 
 
-@pytest.mark.parametrize(("name", "meant"), [("opanai", "did you mean openai?"), ("zzz", "such as openai, azure or")])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("opanai", "the nearest is openai"), ("zzz", "name one such as openai, azure or")]
+)
 def test_a_provider_that_is_not_listed_is_refused(name: str, meant: str) -> None:
-    with pytest.raises(SettingsError, match=meant.replace("?", r"\?")):
+    with pytest.raises(SettingsError, match=meant):
         ListedPrices(name)

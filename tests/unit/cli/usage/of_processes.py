@@ -14,6 +14,11 @@ ROWS = (
         environ={"OPENAI_API_KEY": ""}),
     Row("dispatcher --config c.toml", r"kafka\.topic_prefx \(from c\.toml:2\) is not a setting: the nearest is "
             r"kafka\.topic_prefix\.", files={"c.toml": '[kafka]\ntopic_prefx = "eu"\n'}),
+    Row("dispatcher", r"costs\.provider 'opanai' is no provider of the price list \(genai-prices .*\): the nearest is "
+        r"openai\.", environ={"OPENAI_API_KEY": "sk-x", "HEADRACE_COSTS__PROVIDER": "opanai"}),
+    Row("dispatcher", r"p\.toml: models\.x states output without input: give that price too\.",
+        environ={"OPENAI_API_KEY": "sk-x", "HEADRACE_COSTS__PRICES_FILE": "p.toml"},
+        files={"p.toml": "[models.x]\noutput = 1\n"}),
     Row("dispatcher --port 8082", r"There is no option --port: see `headrace dispatcher -h`\."),
     Row("dispatcher", r"the environment variable HEADRACE_DISPATCHER_HTTP_PORT is not a setting: the nearest is "
             r"HEADRACE_DISPATCHER__HTTP_PORT\.", environ={"HEADRACE_DISPATCHER_HTTP_PORT": "8082"}),

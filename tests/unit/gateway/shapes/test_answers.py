@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
+
 from headrace.broker.gateway.shapes.answers import answer
-from headrace.schemas.outcome import Completed, Failed, Timings
+from headrace.schemas.outcome import Completed, Cost, Failed, Timings
 
 RESPONSE = {"id": "chatcmpl-1", "choices": [{"message": {"content": "Grüße"}}], "odd": [1.5, None]}
 
@@ -28,6 +30,15 @@ def test_the_body_is_openais_as_it_came() -> None:
         "x-headrace-wait-ms": "41",
         "x-headrace-attempts": "2",
     }
+
+
+@pytest.mark.parametrize(
+    ("micro_usd", "told"),
+    [(195.0, "195"), (0.0, "0"), (0.075, "0.075"), (1e-6, "0.000001"), (5_999_999_390.0, "5999999390"), (None, None)],
+)
+def test_what_a_call_cost_stands_in_a_header_without_an_exponent(micro_usd: float | None, told: str | None) -> None:
+    outcome = Completed(id="acme/lead-1", response=RESPONSE, cost=Cost(micro_usd=micro_usd, note="Why."))
+    assert answer(outcome, "lead-1")[1].get("x-headrace-cost-micro-usd") == told
 
 
 def test_what_is_not_known_of_an_answer_is_left_out() -> None:

@@ -50,6 +50,7 @@ def test_a_paid_call_costs_what_the_list_says_whatever_becomes_of_its_request(de
     cargo = paid(rig)
     assert outcome(rig, decision).cost == Cost(micro_usd=28.0, price_list="memory")
     assert prices.asked == [("gpt-4o-mini-2024-07-18", "", cargo.finished_at)]
+    assert cargo.cost is not None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from headrace.broker.core.ticket import LanePartition, Source
 from headrace.broker.service.payloads import Payload
 from headrace.broker.service.status.recent_outcomes import KEPT_MAX, RecentOutcomes
 from headrace.schemas.ids import id_hash
-from headrace.schemas.outcome import Usage
+from headrace.schemas.outcome import Cost, Usage
 from headrace.schemas.record import Record
 from headrace.schemas.request import GenerationRequest
 from headrace.schemas.request_codec import DecodedRequest
@@ -19,7 +19,7 @@ SECRET = "confidential-prompt-text"
 
 def payload(request_id: str, run: int = 0) -> Payload:
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": SECRET}]}
-    request = GenerationRequest(id=request_id, body=body, metadata={"note": SECRET})
+    request = GenerationRequest(id=request_id, body=body, template="first-mail", metadata={"note": SECRET})
     return Payload(
         source=Source(LanePartition("bulk", 2), 17),
         topic="g.requests.bulk",
@@ -31,6 +31,7 @@ def payload(request_id: str, run: int = 0) -> Payload:
         charge=120,
         calls=2,
         usage=Usage(input_tokens=70, output_tokens=30, cached_tokens=0, reasoning_tokens=0),
+        cost=Cost(micro_usd=195.5),
         upstream_request_id="req_1",
     )
 
@@ -46,10 +47,12 @@ def test_an_outcome_is_known_by_id_and_run_with_its_figures_and_nothing_of_its_p
         "submitted_at": "2026-12-01T09:00:00.000Z",
         "lane": "bulk",
         "model": "gpt-4o-mini",
+        "template": "first-mail",
         "calls": 2,
         "charge_tokens": 120,
         "input_tokens": 70,
         "output_tokens": 30,
+        "cost_micro_usd": 195.5,
         "origin": "g.requests.bulk/2/17",
         "upstream_request_id": "req_1",
     }
