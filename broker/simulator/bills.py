@@ -13,7 +13,7 @@ BILLS_MAX: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class AnswerBill:
     """What one answer said.
 
     `request_id` is the client's own id of the request, `upstream_request_id` the `x-request-id` of the answer.
@@ -40,10 +40,10 @@ class Bill:
 class Bills:
     """The bills sent last."""
 
-    kept: deque[Bill] = field(default_factory=lambda: deque(maxlen=BILLS_MAX))
+    kept: deque[AnswerBill] = field(default_factory=lambda: deque(maxlen=BILLS_MAX))
     forgotten: int = 0
 
-    def __iter__(self) -> Iterator[Bill]:
+    def __iter__(self) -> Iterator[AnswerBill]:
         return iter(self.kept)
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class Bills:
         outside = usage.get("completion_tokens_details") or usage.get("output_tokens_details") or {}
         self.forgotten += len(self.kept) == self.kept.maxlen
         self.kept.append(
-            Bill(
+            AnswerBill(
                 request_id,
                 upstream_request_id,
                 endpoint,

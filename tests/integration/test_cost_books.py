@@ -19,7 +19,7 @@ from headrace.broker.adapters.prices.price_list import price_list
 from headrace.broker.ports import UpstreamApi
 from headrace.broker.price_ports import PriceList
 from headrace.broker.simulator.behaviours.catalogue import parsed
-from headrace.broker.simulator.bills import Bill
+from headrace.broker.simulator.bills import AnswerBill
 from headrace.broker.simulator.upstream import Upstream as Simulated
 from headrace.broker.simulator.upstream import UpstreamSettings
 from headrace.schemas.topics import results_topic
@@ -135,7 +135,7 @@ def asked(number: int, chance: random.Random) -> dict[str, Any]:
     }
 
 
-def pico_usd(bill: Bill) -> Decimal | None:
+def pico_usd(bill: AnswerBill) -> Decimal | None:
     """What a bill costs by the table above, in millionths of a micro-dollar; None: the table has no price."""
     long = bill.model.startswith("gpt-4.1-mini") and bill.tier == "default" and bill.input_tokens > 400
     price = PRICES.get((bill.model, "long" if long else bill.tier))
@@ -149,7 +149,7 @@ def pico_usd(bill: Bill) -> Decimal | None:
     return (dollars + Decimal(price.per_call) * 10**6) * 10**6
 
 
-def sums_of_bills(outcomes: list[dict[str, Any]], bills: dict[str, Bill], name: str) -> Counter[tuple[str, str]]:
+def sums_of_bills(outcomes: list[dict[str, Any]], bills: dict[str, AnswerBill], name: str) -> Counter[tuple[str, str]]:
     """Tokens, money and calls without a price by one dimension, from the server's bills alone."""
     found: Counter[tuple[str, str]] = Counter()
     for outcome in outcomes:
