@@ -174,7 +174,7 @@ class Driver:
         self._watcher.observe_command(command, cargo)
         try:
             verdict, weight = await self._caller(command, cargo)
-            return Answered(command.call, verdict, weight, _usage(cargo))
+            return Answered(command.call, verdict, weight, _usage(cargo) if verdict.meaning is Meaning.OK else None)
         except Exception as error:  # noqa: BLE001 — any defect in a call is that request's, and not the process's
             self.contained("call", error, **_named(cargo))
             return Crashed(command.call)

@@ -31,6 +31,7 @@ from headrace.broker.testing.kafka_doors import (
     MemoryReplyTopics,
 )
 from headrace.broker.testing.lease import MemoryLeaseStore
+from headrace.broker.testing.prices import MemoryPrices
 from headrace.consumers.retries.retrier import Retrier
 from headrace.consumers.retries.retry_budget import RetryBudgetRules
 from headrace.consumers.retries.rules import RetrierRules
@@ -152,6 +153,7 @@ class DispatcherProcess(Process):
             chunks=MemoryChunks(self.link, topic=topics.chunks_topic(PREFIX)),
             replies=MemoryReplyTopics(self.link),
             counter=Counter(self),
+            prices=MemoryPrices(),
         )
         self.made = self.loop.inside(
             lambda: assemble(

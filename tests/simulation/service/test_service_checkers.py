@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.simulation.service.checkers import (
     calls_are_needed,
     cancels_hold,
     conflicts_are_told,
+    costs_are_of_the_last_call,
     dead_letters_once,
     deadlines_are_true,
     failures_have_dead_letters,
@@ -205,6 +207,25 @@ def answer_that_failed(history: History) -> None:
         each.status = 500
 
 
+def unpriced(history: History) -> None:
+    told_otherwise(history, cost=None)
+
+
+def priced_by_another_list(history: History) -> None:
+    told_otherwise(history, cost={"micro_usd": 0.5})
+
+
+def told_otherwise(history: History, **fields: Any) -> None:
+    history.commits = [
+        replace(commit, outcomes=tuple({**outcome, **fields} for outcome in commit.outcomes))
+        for commit in history.commits
+    ]
+
+
+def billed_without_an_answer(history: History) -> None:
+    answer_that_failed(history)
+
+
 def failure_without_a_letter(history: History) -> None:
     history.commits = [
         replace(commit, records={topic: each for topic, each in commit.records.items() if topic != DEAD_LETTERS})
@@ -266,6 +287,9 @@ def kept(scenario: Scenario) -> History:
         (answer_that_failed, answers_belong_to_their_requests.check),
         (failure_without_a_letter, failures_have_dead_letters.check),
         (overcounted, repeats_are_counted.check),
+        (unpriced, costs_are_of_the_last_call.check),
+        (priced_by_another_list, costs_are_of_the_last_call.check),
+        (billed_without_an_answer, costs_are_of_the_last_call.check),
     ],
 )
 def test_a_broken_promise_is_found_out(kept: History, spoil: Callable[[History], None], check: Check) -> None:

@@ -11,7 +11,7 @@ from headrace.broker.service.publishing import outcomes
 from headrace.schemas.chunk import Chunk
 from headrace.schemas.dead_letter import Origin
 from headrace.schemas.expectation import BODY, TENANT, Expectation
-from headrace.schemas.outcome import Completed, Failed
+from headrace.schemas.outcome import Completed, Cost, Failed
 from headrace.schemas.replay_codec import new_id_of
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
@@ -56,8 +56,8 @@ def an_answer_does_not_prove_whose_it_is() -> Patch:
     """Completed carries neither tenant nor digest."""
     whole = outcomes.completed
 
-    def completed(cargo: Payload, term: int) -> Any:
-        return whole(cargo, term).model_copy(update={"tenant": None, "request_digest": None})
+    def completed(cargo: Payload, term: int, cost: Cost | None = None) -> Any:
+        return whole(cargo, term, cost).model_copy(update={"tenant": None, "request_digest": None})
 
     return patch("headrace.broker.service.publishing.records.completed", completed)
 
@@ -96,7 +96,7 @@ def a_conflict_does_not_say_with_which_id_it_was_sent() -> Patch:
     """Its outcome stands in the results under an id that its sender has never heard of."""
     whole = outcomes.failed
 
-    def failed(cargo: Payload, fail: Any, term: int) -> Any:
-        return whole(cargo, fail, term).model_copy(update={"submitted_id": None})
+    def failed(cargo: Payload, fail: Any, term: int, cost: Cost | None = None) -> Any:
+        return whole(cargo, fail, term, cost).model_copy(update={"submitted_id": None})
 
     return patch("headrace.broker.service.publishing.records.failed", failed)

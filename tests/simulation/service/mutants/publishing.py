@@ -13,6 +13,7 @@ from headrace.broker.service.payloads import Payload
 from headrace.broker.service.publishing import outcomes
 from headrace.broker.service.publishing.records import Publication
 from headrace.schemas import topics
+from headrace.schemas.outcome import Cost, Usage
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
@@ -60,8 +61,8 @@ def answers_are_swapped() -> Patch:
     whole = outcomes.completed
     last: dict[str, Any] = {}
 
-    def completed(cargo: Payload, term: int) -> Any:
-        outcome = whole(cargo, term)
+    def completed(cargo: Payload, term: int, cost: Cost | None = None) -> Any:
+        outcome = whole(cargo, term, cost)
         before = last.get("response", outcome.response)
         last["response"] = outcome.response
         return outcome.model_copy(update={"response": before})
@@ -96,10 +97,21 @@ def an_outcome_says_another_run() -> Patch:
     """The outcome of a replay says that it is the first run's."""
     whole = outcomes.completed
 
-    def completed(cargo: Payload, term: int) -> Any:
-        return whole(cargo, term).model_copy(update={"run": 0})
+    def completed(cargo: Payload, term: int, cost: Cost | None = None) -> Any:
+        return whole(cargo, term, cost).model_copy(update={"run": 0})
 
     return patch("headrace.broker.service.publishing.records.completed", completed)
+
+
+@planted(1)
+def an_outcome_says_what_an_earlier_call_used() -> Patch:
+    """A failed request is billed for a call, whatever became of the last one."""
+    whole = outcomes.failed
+
+    def failed(cargo: Payload, fail: Fail, term: int, cost: Cost | None = None) -> Any:
+        return whole(cargo, fail, term, cost).model_copy(update={"usage": Usage(input_tokens=1)})
+
+    return patch("headrace.broker.service.publishing.records.failed", failed)
 
 
 @planted(5)
