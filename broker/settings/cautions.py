@@ -38,6 +38,7 @@ def cautions(loaded: Loaded) -> list[Mistake]:
         _of_the_gateway,
         _of_the_lanes,
         _of_the_models,
+        _of_the_costs,
         _of_the_key,
         _of_quotes,
         _of_the_base_url,
@@ -124,6 +125,16 @@ def _of_the_models(loaded: Loaded) -> Iterator[Mistake]:
         yield _caution(
             said, path, _given_by(loaded, path), 'name those that you want to pay for, such as ["gpt-4o-mini*"]'
         )
+
+
+def _of_the_costs(loaded: Loaded) -> Iterator[Mistake]:
+    """Yield cautions on prices that are given and not used."""
+    costs = loaded.settings.costs
+    for key, value in (("provider", costs.provider), ("prices_file", costs.prices_file)):
+        if value is not None and not costs.enabled:
+            path = ("costs", key)
+            said = f"costs.{key} has no effect while costs.enabled is false"
+            yield _caution(said, path, _given_by(loaded, path), "switch costs on, or leave it out")
 
 
 def _of_the_key(loaded: Loaded) -> Iterator[Mistake]:

@@ -168,3 +168,11 @@ def test_a_new_lane_that_is_called_much_like_another_deserves_a_word(name: str, 
                 "urgent if you mean that lane"
             )
         ]
+
+
+@pytest.mark.parametrize(("enabled", "words"), [("false", 2), ("true", 0)])
+def test_prices_that_no_cost_uses_deserve_a_word_each(enabled: str, words: int) -> None:
+    given = {"HEADRACE_COSTS__PROVIDER": "azure", "HEADRACE_COSTS__PRICES_FILE": "prices.toml"}
+    sentences = said({**QUIET, **given, "HEADRACE_COSTS__ENABLED": enabled})
+    assert len(sentences) == words
+    assert all("has no effect while costs.enabled is false" in sentence for sentence in sentences)
