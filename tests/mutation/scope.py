@@ -17,6 +17,7 @@ HELD: tuple[str, ...] = (
     "headrace.broker.service.publishing.short_forms",
     "headrace.broker.service.publishing.outcomes",
     "headrace.broker.service.driver",
+    "headrace.broker.service.calls.bill",
     "headrace.broker.service.calls.caller",
     "headrace.broker.service.calls.finish_reason",
     # Which (id, run) a record is, and what has become of it.

@@ -106,7 +106,7 @@ def test_an_answer_is_billed_whether_or_not_it_states_tokens() -> None:
     assert (noted({}, answered=True).paid, noted({}, answered=True).usage) == (True, None)
 
 
-@pytest.mark.parametrize(("usage", "paid"), [({"total_tokens": 9}, True), ({"total_tokens": 0}, False), (None, False)])
+@pytest.mark.parametrize(("usage", "paid"), [({"total_tokens": 1}, True), ({"total_tokens": 0}, False), (None, False)])
 def test_what_is_no_answer_is_billed_if_it_states_tokens(usage: object, paid: bool) -> None:  # noqa: FBT001  # a table
     cargo = noted({"status": "failed", "error": {"code": "server_error"}, "usage": usage})
     assert cargo.paid is paid
@@ -118,6 +118,13 @@ def test_what_is_no_answer_is_billed_if_it_states_tokens(usage: object, paid: bo
 )
 def test_a_model_is_what_the_answer_names_within_bounds_else_the_one_asked_for(named: object, kept: str) -> None:
     assert noted({"model": named}, answered=True).model_served == kept
+
+
+def test_where_neither_names_a_model_it_has_no_name() -> None:
+    cargo = Rig().request(body={})
+    assert isinstance(cargo.content, DecodedRequest)
+    note_bill(cargo, cargo.content.request, {}, answered=True)
+    assert cargo.model_served == ""
 
 
 def test_the_next_call_forgets_the_bill() -> None:

@@ -181,6 +181,12 @@ def test_a_failed_one_whose_call_was_answered_says_what_was_paid() -> None:
     assert PAID.items() <= dict(failed(paid_cargo(), NO, TERM, COST)).items()
 
 
+def test_a_paid_one_whose_answer_names_no_tier_says_none() -> None:
+    cargo = paid_cargo()
+    cargo.tier_served = ""
+    assert failed(cargo, NO, TERM).tier_served is None
+
+
 def test_a_failed_one_whose_call_was_not_answered_says_nothing_of_a_bill() -> None:
     cargo = paid_cargo()
     cargo.forget_bill()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from headrace.broker.clock import WallClock
 from headrace.broker.core.commands import (
     Complete,
     DeadLetterOnly,
@@ -23,19 +24,24 @@ from headrace.broker.core.requests.triage import CONFLICT
 from headrace.broker.core.ticket import TicketNumber
 from headrace.broker.ports import Outgoing
 from headrace.broker.service.payloads import Payload
+from headrace.broker.service.publishing.costing import Costing
+from headrace.broker.service.publishing.outcomes import timings_of
+from headrace.broker.service.publishing.records import Publication
 from headrace.broker.service.publishing.short_forms import ShortForms, withdrawn
+from headrace.broker.service.publishing.totals import Totals
+from headrace.broker.testing.prices import MemoryPrices
 from headrace.schemas.codec import decode_outcome
 from headrace.schemas.control import Cancel
 from headrace.schemas.dead_letter import Origin
 from headrace.schemas.expectation import Expectation
 from headrace.schemas.ids import id_hash
 from headrace.schemas.ledger import LedgerState, decode_ledger
-from headrace.schemas.outcome import Failed
+from headrace.schemas.outcome import Cost, Failed, Timings, Usage
 from headrace.schemas.record import Record
 from headrace.schemas.replay_codec import new_id_of
 from headrace.schemas.request_codec import DecodedRequest, Undecodable
-from tests.unit.service.publication_rig import BATCH, NOW, UNPRICED, Rig, headers
-from tests.unit.service.rig import Process, World, led, until
+from tests.unit.service.publication_rig import BATCH, NOW, UNPRICED, Rig, failing, headers
+from tests.unit.service.rig import Process, World, grants_of, led, proof_of, until
 from tests.virtual_time import VIRTUAL_TIME
 
 
@@ -311,6 +317,77 @@ def test_the_fewest_words_on_a_conflict_stand_under_an_id_of_its_own() -> None:
         **whose_of(cargo),
     )
     assert outcome.record.key == b"lead-1"
+
+
+def paid(rig: Rig) -> Payload:
+    cargo = rig.request(template="first-mail", body={"model": "gpt-4o-mini", "service_tier": "flex"})
+    cargo.paid, cargo.usage, cargo.model_served = True, Usage(input_tokens=10, output_tokens=1), "gpt-x"
+    return cargo
+
+
+def shortened(cargo: Payload, costing: Costing | None = None) -> Failed:
+    forms = ShortForms(
+        "t",
+        lambda *_, **__: None,
+        lambda *_: Outgoing("t.letters", cargo.record),
+        costing or Costing(MemoryPrices(), failing),
+    )
+    outcome, _ = forms.of(SETTLEMENT, cargo, RuntimeError(), term=7, now=NOW)
+    told = decode_outcome(outcome.record.value, outcome.record.headers)
+    assert isinstance(told, Failed)
+    return told
+
+
+def test_the_fewest_words_say_what_was_paid_and_when() -> None:
+    cargo = paid(Rig())
+    told = shortened(cargo)
+    assert (told.model, told.template, told.usage, told.charge_tokens) == ("gpt-x", "first-mail", cargo.usage, 33)
+    assert told.cost == Cost(micro_usd=14.0, price_list="memory")
+    assert told.timings == timings_of(cargo)
+    cargo.forget_bill()
+    told = shortened(cargo)
+    assert (told.model, told.usage, told.cost, told.timings) == (None, None, None, Timings())
+
+
+def test_of_what_was_paid_the_part_stays_that_can_be_written() -> None:
+    cargo = paid(Rig())
+    cargo.taken_ms = Unwritable()  # type: ignore[assignment]  # a defect
+    told = shortened(cargo)
+    assert (told.usage, told.timings) == (cargo.usage, Timings())
+    cargo = paid(Rig())
+    cargo.charge = Unwritable()  # type: ignore[assignment]  # a defect
+    told = shortened(cargo)
+    assert (told.usage, told.charge_tokens, told.timings) == (None, None, timings_of(cargo))
+    assert told.template == "first-mail"
+
+
+def test_an_answer_that_cannot_be_written_leaves_its_cost_and_a_whole_letter() -> None:
+    rig = Rig()
+    rig.publication = Publication(
+        rig.settings,
+        rig.hold,
+        clock := WallClock(lambda: 100.0, lambda: NOW),
+        rig.replies,
+        owner="me",
+        contained=lambda *_, **__: None,
+        grants=grants_of(clock),
+        totals=Totals(),
+        proof=proof_of(clock),
+        costing=Costing(MemoryPrices(), failing),
+    )
+    cargo = paid(rig)
+    cargo.response = Unwritable()
+    outcome, letter = rig.published(Complete())
+    told = decode_outcome(outcome.record.value, outcome.record.headers)
+    assert (told.status, told.usage) == ("failed", cargo.usage)
+    assert told.cost == Cost(micro_usd=14.0, price_list="memory")
+    assert (letter.topic, letter.record.value) == ("t.dead-letters", cargo.record.value)
+
+
+def test_what_is_no_request_was_not_paid() -> None:
+    cargo = paid(Rig())
+    cargo.content = Undecodable("No.", "lead-2")
+    assert shortened(cargo).usage is None
 
 
 def test_where_even_those_cannot_be_made_both_exceptions_are_told_with_their_place() -> None:
