@@ -10,7 +10,7 @@ from headrace.schemas.outcome import Cost, Usage
 INPUT_MICRO_USD: Final = 2.0
 CACHED_MICRO_USD: Final = 0.5
 OUTPUT_MICRO_USD: Final = 8.0
-STANDARD: Final = frozenset({"", "auto", "default", "standard"})
+STANDARD: Final = frozenset({"", "auto", "default", "on_demand", "standard"})
 
 
 class MemoryPrices:

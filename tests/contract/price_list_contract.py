@@ -48,7 +48,7 @@ class PriceListContract:
         assert cached is not None
         assert 0 < cached < whole
 
-    @pytest.mark.parametrize("tier", ["", "default", "auto", "standard"])
+    @pytest.mark.parametrize("tier", ["", "default", "auto", "standard", "on_demand"])
     def test_the_standard_tier_has_many_names_and_one_price(self, prices: PriceList, tier: str) -> None:
         used = Usage(input_tokens=100, output_tokens=10)
         assert self.cost(prices, used, tier=tier) == self.cost(prices, used)

@@ -24,6 +24,10 @@ from headrace.schemas.complaint import EXPECTED_OF_SCALARS
 from headrace.schemas.nearest import listed, nearest, shown
 
 FILE_BYTES_MAX: Final = 1024 * 1024
+MODELS_MAX: Final = 2_000
+"""A look-up tries each pattern, in the leader's loop: a tenth of a second at first, and then a few milliseconds."""
+_DOTS_A_LINE_MAX: Final = 500
+"""tomllib's time grows with the square of the parts of one name."""
 _MISTAKES_MAX: Final = 20
 _DIGITS: Final = 8
 _MODEL_CHARS_MAX: Final = 256
@@ -76,7 +80,8 @@ class PriceFile:
         return None
 
     def _patterns(self, name: str) -> list[str]:
-        return sorted((key for key in self.models if fnmatchcase(name, key)), key=lambda key: (-len(key), key))
+        patterns = (key for key in self.models if any(sign in key for sign in "*?["))
+        return sorted((key for key in patterns if fnmatchcase(name, key)), key=lambda key: (-len(key), key))
 
 
 def read_price_file(path: Path) -> PriceFile:
@@ -95,6 +100,8 @@ def read_price_file(path: Path) -> PriceFile:
     tables = tree.get("models", {})
     if not isinstance(tables, dict):
         raise PriceFileError([*mistakes, f"{path}: models must have a table [models.NAME] for each model."])
+    if len(tables) > MODELS_MAX:
+        raise PriceFileError([*mistakes, f"{path} has tables for {len(tables):,} models, more than {MODELS_MAX:,}."])
     models: dict[str, list[ModelPrices]] = {}
     for name, given in tables.items():
         read = list(_entries(path, name, given, mistakes))
@@ -112,6 +119,8 @@ def _tree(path: Path) -> tuple[bytes, dict[str, Any]]:
             content = file.read(FILE_BYTES_MAX + 1)
         if len(content) > FILE_BYTES_MAX:
             raise PriceFileError([f"{path} is larger than {FILE_BYTES_MAX // 1024:,} KiB."])
+        if any(line.count(b".") > _DOTS_A_LINE_MAX for line in content.splitlines()):
+            raise PriceFileError([f"{path} has a line with more than {_DOTS_A_LINE_MAX} dots."])
         return content, tomllib.loads(content.decode("utf-8"), parse_float=Decimal)
     except OSError as error:
         raise PriceFileError([f"{path} cannot be read: {error.strerror or error}."]) from error

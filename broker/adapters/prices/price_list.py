@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from headrace.broker.adapters.prices.price_file import PriceFile, read_price_file
-from headrace.broker.adapters.prices.price_shapes import ModelPrices
+from headrace.broker.adapters.prices.price_shapes import STANDARD_TIERS, ModelPrices
 from headrace.broker.adapters.prices.rates import CallRates, Priced, priced
 from headrace.broker.price_ports import PriceList
 from headrace.broker.settings.whole import Settings
@@ -19,8 +19,6 @@ from headrace.schemas.outcome import Cost, Usage
 
 LOOKED_UP_MAX: Final = 2_048
 """Models, tiers and minutes whose prices are kept; a server may answer with any name."""
-STANDARD_TIERS: Final = frozenset({"", "auto", "default", "standard"})
-"""Names of the tier whose prices are those given without a tier."""
 _SCALE: Final = "scale"
 _MICRO: Final = 1_000_000
 

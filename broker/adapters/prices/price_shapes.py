@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from headrace.broker.adapters.prices.rates import CallRates, TokenRates, units
 
+STANDARD_TIERS: Final = frozenset({"", "auto", "default", "on_demand", "standard"})
+"""Names of the tier whose prices are those given without a tier; `on_demand` is Groq's."""
 PRICE_MAX: Final = 100_000
 FACTOR_MAX: Final = 100
 _DECIMALS_MAX: Final = 12
@@ -125,6 +127,8 @@ class ModelPrices(TierPrices):
         if self.input is None and not of_the_list and self.per_call is None and not self.tiers:
             raise ValueError("states no price: give it input, or a factor for the prices of the list")
         for name, tier in self.tiers.items():
+            if name in STANDARD_TIERS:
+                raise ValueError(f"has a table for the tier {name}: prices without a tier are that one's")
             if tier.input is None:
                 raise ValueError(f"has no input price for the tier {name}")
         return self

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from headrace.broker.adapters.prices.price_file import FILE_BYTES_MAX, PriceFile, PriceFileError, read_price_file
+from headrace.broker.adapters.prices.price_file import (
+    FILE_BYTES_MAX,
+    MODELS_MAX,
+    PriceFile,
+    PriceFileError,
+    read_price_file,
+)
 
 DAY = date(2026, 12, 1)
 
@@ -125,6 +131,7 @@ def test_tiers_and_long_inputs_have_tables_of_their_own(file: Path) -> None:
         ("[models.x]\ninput = 1\nfrom = '2026-12-01'", "models.x.from must be a date such as 2026-12-01, without quot"),
         ("[models.x]\ninput = 1\nfrom = 2026-12-01T00:00:00Z", "models.x.from must be a date such as 2026-12-01, with"),
         ("[models.x]\ninput = 1\n[models.x.tiers.flex]", "models.x has no input price for the tier flex."),
+        ("[models.x]\ninput = 1\n[models.x.tiers.default]\ninput = 1", "models.x has a table for the tier default: "),
         ("[models.x]\ninput = 1\n[models.x.tiers.flex]\noutput = 1", "models.x.tiers.flex states output without input"),
         ("[models.x]\ninput = 1\n[models.x.tiers.flex]\nfrom = 2026-12-01", "models.x.tiers.flex.from is no key of a "),
         ("[models.x]\ninput = 1\n[models.x.long_input]\ninput = 2", "models.x.long_input.above is missing."),
@@ -160,6 +167,7 @@ def test_every_mistake_is_found_at_once_and_many_are_cut_off(file: Path) -> None
         (b"\xff", "FILE is not UTF-8 text."),
         (b"[models", "FILE is not TOML: "),
         (b"x = " + b"[" * 5_000, "FILE is not TOML that can be read."),
+        (b"a." * 500_000 + b"b = 1", "FILE has a line with more than 500 dots."),
         (b"#" * (FILE_BYTES_MAX + 1), "FILE is larger than 1,024 KiB."),
         (b"[models.x]\ninput = 1e99999999999999999999\n", "FILE is not TOML that can be read."),
     ],
@@ -167,6 +175,12 @@ def test_every_mistake_is_found_at_once_and_many_are_cut_off(file: Path) -> None
 def test_what_is_no_toml_is_one_mistake(file: Path, content: bytes, sentence: str) -> None:
     [said] = mistakes(file, content)
     assert said.startswith(sentence)
+
+
+def test_a_file_has_prices_of_a_bounded_number_of_models(file: Path) -> None:
+    tables = [f"[models.x{number}]\ninput = 1\n" for number in range(MODELS_MAX + 1)]
+    assert len(read(file, "".join(tables[1:])).models) == MODELS_MAX
+    assert mistakes(file, "".join(tables)) == ["FILE has tables for 2,001 models, more than 2,000."]
 
 
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
