@@ -87,6 +87,7 @@ def test_a_chat_completion_is_the_sdks_own_with_its_request_id_and_headraces_hea
     assert done._request_id.startswith("req_")
     assert raw.headers["x-headrace-lane"] == "urgent"
     assert raw.headers["x-headrace-attempts"] == "1"
+    assert float(raw.headers["x-headrace-cost-micro-usd"]) > 0
     assert int(raw.headers["x-headrace-wait-ms"]) >= 0
     assert raw.retries_taken == 0
 
