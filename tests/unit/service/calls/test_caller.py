@@ -344,3 +344,42 @@ async def test_a_large_answer_waits_as_json_and_is_published_whole() -> None:
     assert isinstance(rig.cargo.response, bytes)
     assert rig.cargo.answer() == body
     assert len(rig.outcome().value or b"") <= weight
+
+
+FAILED_ON_ITS_WAY = {"error": {"message": "It broke.", "type": "server_error"}, "usage": {"prompt_tokens": 5}}
+
+
+async def test_an_error_in_a_200_that_states_tokens_is_billed() -> None:
+    rig = Rig(Said(200, FAILED_ON_ITS_WAY))
+    verdict, _ = await rig.call()
+    assert verdict.meaning is not Meaning.OK
+    assert rig.cargo.paid
+    assert rig.cargo.usage == Usage(input_tokens=5, total_tokens=5)
+
+
+async def test_the_next_call_is_not_billed_for_the_one_before() -> None:
+    rig = Rig(Said(200, FAILED_ON_ITS_WAY))
+    await rig.call()
+    rig.calling.upstream = ScriptedUpstream(script=lambda _: Said(500))
+    await rig.call(2)
+    assert (rig.cargo.paid, rig.cargo.usage) == (False, None)
+
+
+async def test_what_another_server_says_of_tokens_is_no_bill() -> None:
+    rig = Rig(Said(200, {"hello": "world", "usage": {"prompt_tokens": 5}}))
+    rig.calling.strangers = Strangers(Addressee(proved=False), url="https://gw/v1")
+    verdict, _ = await rig.call()
+    assert verdict.meaning is not Meaning.OK
+    assert (rig.cargo.paid, rig.cargo.usage) == (False, None)
+
+
+async def test_an_answer_too_large_to_be_read_is_paid_and_says_no_usage() -> None:
+    class TooLarge(ScriptedUpstream):
+        async def call(self, *asked: Any, **told: Any) -> UpstreamReply:
+            reply = await super().call(*asked, **told)
+            return replace(reply, body=None, too_large=9_000_000)
+
+    rig = Rig()
+    rig.calling.upstream = TooLarge()
+    await rig.call()
+    assert (rig.cargo.paid, rig.cargo.usage, rig.cargo.model_served) == (True, None, "gpt-4o-mini")
