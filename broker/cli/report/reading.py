@@ -1,0 +1,121 @@
+"""The reading of topics for a report: outcomes or totals of a period, into a tally."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from headrace.broker.range_ports import RangeLog, RangeRecord
+from headrace.broker.spending.tally import Tally
+from headrace.broker.spending.totals import LastTotals
+from headrace.schemas import headers as names
+from headrace.schemas.codec import WireError
+from headrace.schemas.instants import from_wire
+from headrace.schemas.record import Record
+from headrace.schemas.spending import SpentOutcome
+from headrace.schemas.spent_json import SummedOutcome, decode_spent
+
+_CLOCKS_APART: Final = timedelta(minutes=10)
+"""Most by which the clocks of leaders and of Kafka differ."""
+_PUBLISHED_WITHIN: Final = timedelta(hours=1)
+"""Most that lies between the end of a call, or of an hour, and the record that states it, as while Kafka is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeShape:
+    """What is read of an outcome: `feed` gets each one that is counted, with the fields that it needs."""
+
+    fields: type[SpentOutcome] = SummedOutcome
+    feed: Callable[[SpentOutcome], None] | None = None
+
+
+_SUMS: Final = OutcomeShape()
+
+
+class Progress(Protocol):
+    """Observer of a reading."""
+
+    def expect(self, offsets: int) -> None:
+        """Take note of offsets that will be read."""
+
+    def pass_by(self, offsets: int) -> None:
+        """Take note of offsets that were read."""
+
+
+async def read_results(
+    log: RangeLog,
+    tally: Tally,
+    progress: Progress,
+    *,
+    reads: OutcomeShape = _SUMS,
+    whole_only: bool = False,
+) -> datetime | None:
+    """Count the outcomes of the tally's period; with `whole_only` nothing if some of them have been removed.
+
+    Returns:
+        From when on the topic has all of them; None: it has all of the period.
+    """
+    period = tally.question.period
+    found = await log.ranges(period.since - _CLOCKS_APART, period.until + _PUBLISHED_WITHIN)
+    back_to = _later(found.reach_back_to, period.since)
+    if whole_only and back_to is not None:
+        return back_to
+    progress.expect(sum(part.offsets for part in found.ranges))
+    for part in found.ranges:
+        at = part.first
+        async for piece in log.read(part):
+            tally.notes.lost += piece.lost
+            _count(piece.records, tally, reads)
+            progress.pass_by(piece.position - at)
+            at = piece.position
+    return back_to
+
+
+def _count(records: Sequence[RangeRecord], tally: Tally, reads: OutcomeShape) -> None:
+    feed = reads.feed
+    for record in records:
+        try:
+            outcome = decode_spent(record.value, record.headers, reads.fields)
+        except WireError:
+            tally.notes.lost += 1
+            continue
+        published_s = 0.0 if outcome.timings.finished_at is not None else _published_s(record)
+        if tally.add(outcome, published_s) and feed is not None:
+            feed(outcome)
+
+
+def _published_s(record: RangeRecord) -> float:
+    """Return when an outcome was published: by its header, which totals go by too, else by Kafka."""
+    for name, text in record.headers:
+        if name == names.CE_TIME:
+            try:
+                return from_wire(text.decode()).timestamp()
+            except ValueError:
+                break
+    return record.timestamp_ms / 1_000
+
+
+async def read_totals(log: RangeLog, tally: Tally, progress: Progress) -> datetime | None:
+    """Count the totals of the tally's hours; return as `read_results`."""
+    period = tally.question.period.whole_hours()
+    found = await log.ranges(period.since - _CLOCKS_APART, period.until + _PUBLISHED_WITHIN)
+    progress.expect(sum(part.offsets for part in found.ranges))
+    for part in found.ranges:
+        last, at = LastTotals(period.hours), part.first
+        async for piece in log.read(part):
+            tally.notes.lost += piece.lost
+            for record in piece.records:
+                for key, total in last.put(Record(record.key, record.value)):
+                    tally.add_total(key, total)
+            progress.pass_by(piece.position - at)
+            at = piece.position
+        for key, total in last.rest():
+            tally.add_total(key, total)
+        tally.notes.lost += last.lost
+        tally.notes.late += last.late
+    return _later(found.reach_back_to, period.since)
+
+
+def _later(back_to: datetime | None, since: datetime) -> datetime | None:
+    """Return from when on a topic has everything, if that is within the period."""
+    return back_to if back_to is not None and back_to > since else None
