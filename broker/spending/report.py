@@ -96,7 +96,8 @@ def report_of(tally: Tally, compared: Compared | None = None, *, top: int = 0) -
         Row(values, sums, None if earlier is None else earlier.get(values))
         for values, sums in tally.groups.groups.items()
     ]
-    rows.sort(key=lambda row: (weight(row.sums), row.values), reverse=True)
+    rows.sort(key=lambda row: row.values)
+    rows.sort(key=lambda row: weight(row.sums), reverse=True)
     rest = rows[top:] if top else []
     kept = rows[: len(rows) - len(rest)]
     if by_time:

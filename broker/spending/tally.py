@@ -1,21 +1,24 @@
 """Tally of one reading of outcomes or totals: sums by group and by hour, and what is to be said of them."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Final
 
 from headrace.broker.spending.billing import Bill
-from headrace.broker.spending.breakdown import GROUPS_MAX, Breakdown
+from headrace.broker.spending.breakdown import GROUPS_MAX, NAMED, Breakdown
 from headrace.broker.spending.question import Question
 from headrace.broker.spending.sums import SpendingSums, key_of
 from headrace.schemas.spending import HOUR_S, OTHERS, SpendingKey, SpendingTotal, SpentOutcome
 
 _HOURLY_GROUPS_MAX: Final = 20_000
-_KNOWN_MAX: Final = 20_000
+_KNOWN_MAX: Final = 50_000
 """Combinations of names whose sums are found by one look-up; beyond it the look-ups begin anew."""
+_FIELDS: Final = {"tier": ("tier_served", "tier_asked")}
+"""Fields of an outcome that determine its value in a dimension, where there is not just one of that name."""
 _NAMES_MAX: Final = 1_000
 
-_Names = tuple[str | None, str | None, str | None, str | None, str | None, str | None, int]
 _Places = tuple[SpendingSums, ...]
 
 
@@ -57,7 +60,8 @@ class Tally:
             self.hourly = Breakdown(("hour", question.stacked_by), groups_max=_HOURLY_GROUPS_MAX)
         self.notes = Notes()
         self._bill = bill
-        self._places: dict[_Names, _Places | None] = {}
+        self._places: dict[object, _Places | None] = {}
+        self._names = _getter(question)
         self._foldings = 0
         self._tells_hours = question.by_hour or bool({"day", "hour"} & set(question.dimensions))
         self._from_s = question.period.since.timestamp()
@@ -110,21 +114,13 @@ class Tally:
 
     def _places_of(self, outcome: SpentOutcome, hour: int) -> _Places | None:
         """Return the sums in which an outcome is counted; None if it is not asked for."""
-        names = (
-            outcome.lane,
-            outcome.model,
-            outcome.tenant,
-            outcome.template,
-            outcome.tier_served,
-            outcome.tier_asked,
-            hour if self._tells_hours else 0,
-        )
+        names = (self._names(outcome), hour if self._tells_hours else 0)
         try:
             return self._places[names]
         except KeyError:
             return self._found(names, replace(key_of(outcome), hour=hour))
 
-    def _found(self, names: _Names, key: SpendingKey) -> _Places | None:
+    def _found(self, names: object, key: SpendingKey) -> _Places | None:
         if len(self._places) >= _KNOWN_MAX:
             self._places.clear()
         if not self.question.filters.hold(key):
@@ -141,6 +137,15 @@ class Tally:
 
     def _breakdowns(self) -> tuple[Breakdown, ...]:
         return (self.groups,) if self.hourly is None else (self.groups, self.hourly)
+
+
+def _getter(question: Question) -> Callable[[SpentOutcome], object]:
+    """Return a function of an outcome whose result determines where it is counted, but for its hour."""
+    used = [name for name in NAMED if name in question.dimensions or question.filters.patterns.get(name)]
+    if question.by_hour and question.stacked_by not in used:
+        used.append(question.stacked_by)
+    fields = [field for name in used for field in _FIELDS.get(name, (name,))]
+    return attrgetter(*fields) if fields else lambda _: None
 
 
 def _count(counter: Counter[str], name: str, times: int = 1) -> None:
