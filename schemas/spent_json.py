@@ -3,7 +3,7 @@
 A report reads a million of them. An answer is skipped without being built, and so is any field that is not known.
 """
 
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,18 +16,16 @@ from headrace.schemas.spending import SpentOutcome
 _SUMMED: Final = ConfigDict(extra="ignore", frozen=True, from_attributes=True)
 _TYPES: Final = frozenset({names.TYPE_COMPLETED.encode(), names.TYPE_FAILED.encode()})
 
-Shape = TypeVar("Shape", bound=SpentOutcome)
 
-
-class _Usage(Usage):
+class _SummedUsage(Usage):
     model_config = _SUMMED
 
 
-class _Cost(Cost):
+class _SummedCost(Cost):
     model_config = _SUMMED
 
 
-class _Timings(BaseModel):
+class _SummedTimings(BaseModel):
     model_config = _SUMMED
 
     finished_at: Annotated[AwareDatetime | None, Field(strict=True)] = None
@@ -36,12 +34,12 @@ class _Timings(BaseModel):
 class SummedOutcome(SpentOutcome):
     """A `SpentOutcome` as it is read by `decode_spent`."""
 
-    usage: _Usage | None = None
-    cost: _Cost | None = None
-    timings: _Timings = _Timings()  # type: ignore[assignment]  # of its instants one is needed
+    usage: _SummedUsage | None = None
+    cost: _SummedCost | None = None
+    timings: _SummedTimings = _SummedTimings()  # type: ignore[assignment]  # of its instants one is needed
 
 
-def decode_spent(value: bytes | None, headers: Headers = (), shape: type[Shape] = SummedOutcome) -> Shape:  # type: ignore[assignment]
+def decode_spent(value: bytes | None, headers: Headers = (), shape: type[SpentOutcome] = SummedOutcome) -> SpentOutcome:
     """Decode the fields of an outcome's record that a shape names.
 
     Raises:

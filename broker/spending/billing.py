@@ -9,7 +9,7 @@ from headrace.schemas.outcome import Cost, Usage
 from headrace.schemas.spending import SpentOutcome
 
 
-class Prices(Protocol):
+class CallPrices(Protocol):
     """The part of a price list that is needed here."""
 
     @property
@@ -20,18 +20,18 @@ class Prices(Protocol):
         """Return what a call costs; never raises."""
 
 
-class Bill:
+class CostFinder:
     """Finds costs by one price list.
 
     Attributes:
         reprices: Whether costs that outcomes carry are replaced.
     """
 
-    def __init__(self, load: Callable[[], Prices], *, reprices: bool = False) -> None:
+    def __init__(self, load: Callable[[], CallPrices], *, reprices: bool = False) -> None:
         """`load` is called at the first outcome without a cost: a price list takes a third of a second and 20 MB."""
         self.reprices = reprices
         self._load = load
-        self._prices: Prices | None = None
+        self._prices: CallPrices | None = None
 
     @property
     def version(self) -> str:

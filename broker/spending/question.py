@@ -17,7 +17,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class ReportPeriod:
     """A time from `since` to before `until`, both in UTC."""
 
     since: datetime
@@ -33,18 +33,18 @@ class Period:
         """Return the hours since 1970 that it touches."""
         return range((self.since - _EPOCH) // _HOUR, -((_EPOCH - self.until) // _HOUR))
 
-    def whole_hours(self) -> "Period":
+    def whole_hours(self) -> "ReportPeriod":
         """Return the period of all hours that it touches."""
-        return Period(_EPOCH + self.hours.start * _HOUR, _EPOCH + self.hours.stop * _HOUR)
+        return ReportPeriod(_EPOCH + self.hours.start * _HOUR, _EPOCH + self.hours.stop * _HOUR)
 
-    def before(self) -> "Period":
+    def before(self) -> "ReportPeriod":
         """Return the period to compare with: as long, on the same weekdays, and over before this one begins."""
         weeks = max(1, -(-self.length // _WEEK))
-        return Period(max(_EPOCH, self.since - weeks * _WEEK), max(_EPOCH, self.until - weeks * _WEEK))
+        return ReportPeriod(max(_EPOCH, self.since - weeks * _WEEK), max(_EPOCH, self.until - weeks * _WEEK))
 
 
 @dataclass(frozen=True)
-class Filters:
+class NameFilters:
     """Patterns as in a shell, by dimension: one of each dimension must match; an empty one matches what has no name."""
 
     patterns: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -60,12 +60,12 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ReportQuestion:
     """One report: `dimensions` tell its rows apart; with `by_hour` there are sums of each hour as well."""
 
-    period: Period
+    period: ReportPeriod
     dimensions: tuple[str, ...]
-    filters: Filters = Filters()
+    filters: NameFilters = NameFilters()
     by_hour: bool = False
 
     @property

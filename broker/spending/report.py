@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from headrace.broker.spending.breakdown import Breakdown, Summed, Values, weight
-from headrace.broker.spending.question import Period
+from headrace.broker.spending.question import ReportPeriod
 from headrace.broker.spending.sizes import quantile
 from headrace.broker.spending.sums import SpendingSums
-from headrace.broker.spending.tally import Tally
+from headrace.broker.spending.tally import SpendingTally
 
 REST: Final = "(rest)"
 """Value, in each dimension, of the row that puts the rows beyond `--top` together."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReportRow:
     """One line of a report. `before` are the sums of the same group in the earlier period; None: there are none."""
 
     values: Values
@@ -62,7 +62,7 @@ class Row:
 class Compared:
     """The earlier period, and the topic that its sums come from."""
 
-    period: Period
+    period: ReportPeriod
     topic: str
     groups: Breakdown
 
@@ -71,29 +71,29 @@ class Compared:
 class SpendingReport:
     """Rows in order, the largest first unless they are of days or hours; `rest` puts those beyond a number together."""
 
-    rows: Sequence[Row]
-    rest: Row | None
+    rows: Sequence[ReportRow]
+    rest: ReportRow | None
     rest_of: int
-    whole: Row
-    tally: Tally
+    whole: ReportRow
+    tally: SpendingTally
     compared: Compared | None = None
 
-    def cost_share(self, row: Row) -> float | None:
+    def cost_share(self, row: ReportRow) -> float | None:
         """Return a row's share of all costs."""
         return _part(row.sums.pico_usd, self.whole.sums.pico_usd)
 
-    def token_share(self, row: Row) -> float | None:
+    def token_share(self, row: ReportRow) -> float | None:
         """Return a row's share of all input and output."""
         return _part(row.tokens, self.whole.tokens)
 
 
-def report_of(tally: Tally, compared: Compared | None = None, *, top: int = 0) -> SpendingReport:
+def report_of(tally: SpendingTally, compared: Compared | None = None, *, top: int = 0) -> SpendingReport:
     """Return the report of a tally; `top`: only so many rows, and the others together; 0: all."""
     dimensions = tally.question.dimensions
     by_time = [number for number, name in enumerate(dimensions) if name in {"day", "hour"}]
     earlier = None if compared is None or by_time else compared.groups.groups  # a day is not compared with another
     rows = [
-        Row(values, sums, None if earlier is None else earlier.get(values))
+        ReportRow(values, sums, None if earlier is None else earlier.get(values))
         for values, sums in tally.groups.groups.items()
     ]
     rows.sort(key=lambda row: row.values)
@@ -107,20 +107,20 @@ def report_of(tally: Tally, compared: Compared | None = None, *, top: int = 0) -
         rows=kept,
         rest=_together(rest, len(dimensions)) if rest else None,
         rest_of=len(rest),
-        whole=Row(("",) * len(dimensions), tally.groups.whole(), whole_before),
+        whole=ReportRow(("",) * len(dimensions), tally.groups.whole(), whole_before),
         tally=tally,
         compared=compared,
     )
 
 
-def _together(rows: Iterable[Row], dimensions: int) -> Row:
+def _together(rows: Iterable[ReportRow], dimensions: int) -> ReportRow:
     sums, before, has_before = SpendingSums(), SpendingSums(), False
     for row in rows:
         sums.add_total(row.sums)
         if row.before is not None:
             before.add_total(row.before)
             has_before = True
-    return Row((REST,) * dimensions, sums, before if has_before else None)
+    return ReportRow((REST,) * dimensions, sums, before if has_before else None)
 
 
 def _mean_tokens(sums: Summed) -> float | None:

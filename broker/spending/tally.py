@@ -1,4 +1,4 @@
-"""Tally of one reading of outcomes or totals: sums by group and by hour, and what is to be said of them."""
+"""SpendingTally of one reading of outcomes or totals: sums by group and by hour, and what is to be said of them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final
 
-from headrace.broker.spending.billing import Bill
+from headrace.broker.spending.billing import CostFinder
 from headrace.broker.spending.breakdown import GROUPS_MAX, NAMED, Breakdown
-from headrace.broker.spending.question import Question
+from headrace.broker.spending.question import ReportQuestion
 from headrace.broker.spending.sums import SpendingSums, key_of
 from headrace.schemas.spending import HOUR_S, OTHERS, SpendingKey, SpendingTotal, SpentOutcome
 
@@ -23,7 +23,7 @@ _Places = tuple[SpendingSums, ...]
 
 
 @dataclass(slots=True)
-class Notes:
+class TallyNotes:
     """What is said beside the sums.
 
     Attributes:
@@ -43,7 +43,7 @@ class Notes:
     billed_by: str = ""
 
 
-class Tally:
+class SpendingTally:
     """Sums of what a question asks for.
 
     Attributes:
@@ -51,14 +51,16 @@ class Tally:
         hourly: By hour and by the first dimension that is no time; None unless the question asks for it.
     """
 
-    def __init__(self, question: Question, bill: Bill | None = None, *, groups_max: int = GROUPS_MAX) -> None:
+    def __init__(
+        self, question: ReportQuestion, bill: CostFinder | None = None, *, groups_max: int = GROUPS_MAX
+    ) -> None:
         """`bill` finds the cost of outcomes that carry none, or of all; None: what they carry counts."""
         self.question = question
         self.groups = Breakdown(question.dimensions, groups_max=groups_max)
         self.hourly: Breakdown | None = None
         if question.by_hour:
             self.hourly = Breakdown(("hour", question.stacked_by), groups_max=_HOURLY_GROUPS_MAX)
-        self.notes = Notes()
+        self.notes = TallyNotes()
         self._bill = bill
         self._places: dict[object, _Places | None] = {}
         self._names = _getter(question)
@@ -139,7 +141,7 @@ class Tally:
         return (self.groups,) if self.hourly is None else (self.groups, self.hourly)
 
 
-def _getter(question: Question) -> Callable[[SpentOutcome], object]:
+def _getter(question: ReportQuestion) -> Callable[[SpentOutcome], object]:
     """Return a function of an outcome whose result determines where it is counted, but for its hour."""
     used = [name for name in NAMED if name in question.dimensions or question.filters.patterns.get(name)]
     if question.by_hour and question.stacked_by not in used:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from headrace.broker.cli.report.gathering import Gathered, Gathering
 from headrace.broker.cli.report.reading import OutcomeShape
 from headrace.broker.spending.breakdown import Values
-from headrace.broker.spending.question import Filters, Period, Question
+from headrace.broker.spending.question import NameFilters, ReportPeriod, ReportQuestion
 from headrace.broker.testing.client_doors import MemoryClientDoors
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.schemas.codec import encode_outcome
@@ -22,7 +22,7 @@ from headrace.schemas.record import Record
 from headrace.schemas.topics import results_topic
 
 UNTIL = datetime(2026, 12, 1, 9, 17, tzinfo=UTC)
-PERIOD = Period(UNTIL - timedelta(hours=30), UNTIL)
+PERIOD = ReportPeriod(UNTIL - timedelta(hours=30), UNTIL)
 PARTITIONS = 3
 NAMES = st.sampled_from([None, "", "a", "b", "(others)"])
 TOKENS = st.integers(0, 10**6)
@@ -91,9 +91,9 @@ async def reported(published: Sequence[tuple[Outcome, datetime, int]], lane: str
         now[0] = at
         kafka.append(topic, encode_outcome(outcome, time=at), partition=partition)
         kafka.append(topic, Record(b"k", b"{}"), partition=partition)
-    filters = Filters({} if lane is None else {"lane": [lane]})
+    filters = NameFilters({} if lane is None else {"lane": [lane]})
     doors = MemoryClientDoors(kafka, KafkaLink(kafka))
-    asked = Gathering(doors, "t", Question(PERIOD, ("tenant", "tier"), filters, by_hour=True))
+    asked = Gathering(doors, "t", ReportQuestion(PERIOD, ("tenant", "tier"), filters, by_hour=True))
     return await asked.gather(Unwatched(), None, OutcomeShape())
 
 

@@ -8,7 +8,7 @@ import typer
 
 from headrace.broker.cli.moments import moment
 from headrace.broker.spending.breakdown import DIMENSIONS
-from headrace.broker.spending.question import Filters, Period, Question
+from headrace.broker.spending.question import NameFilters, ReportPeriod, ReportQuestion
 from headrace.schemas.nearest import there_is_no
 
 DEFAULT_BY: Final = "lane,model"
@@ -23,14 +23,14 @@ def question_from(
     *,
     by_hour: bool = False,
     now: datetime | None = None,
-) -> Question:
+) -> ReportQuestion:
     """Return the question. Raises typer.BadParameter."""
     to = moment(until) if until is not None else now or datetime.now(UTC)
     begin = moment(since) if since is not None else to - DEFAULT_SINCE
     if begin >= to:
         raise typer.BadParameter("--since must be before --until: nothing lies between them")
-    filters = Filters({name: tuple(given) for name, given in patterns.items() if given})
-    return Question(Period(begin, to), _dimensions(by), filters, by_hour)
+    filters = NameFilters({name: tuple(given) for name, given in patterns.items() if given})
+    return ReportQuestion(ReportPeriod(begin, to), _dimensions(by), filters, by_hour)
 
 
 def _dimensions(by: str) -> tuple[str, ...]:

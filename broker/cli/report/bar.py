@@ -10,8 +10,8 @@ from headrace.broker.cli.screen import screen
 _COLUMNS: Final = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
 
 
-class Bar:
-    """A `headrace.broker.cli.report.reading.Progress`."""
+class ReadingBar:
+    """A `headrace.broker.cli.report.reading.ReadingProgress`."""
 
     def __init__(self, *, quiet: bool) -> None:
         """Prepare the bar."""
@@ -30,10 +30,10 @@ class Bar:
         self._bar.stop()
 
     def expect(self, offsets: int) -> None:
-        """See `Progress.expect`."""
+        """See `ReadingProgress.expect`."""
         self._expected += offsets
         self._bar.update(self._task, total=self._expected)
 
     def pass_by(self, offsets: int) -> None:
-        """See `Progress.pass_by`."""
+        """See `ReadingProgress.pass_by`."""
         self._bar.advance(self._task, offsets)

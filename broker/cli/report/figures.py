@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from io import StringIO
 from typing import Any, Final
 
-from headrace.broker.cli.report.table import Source, notes
-from headrace.broker.spending.question import Period
-from headrace.broker.spending.report import Row, SpendingReport
+from headrace.broker.cli.report.table import ReportSource, notes
+from headrace.broker.spending.question import ReportPeriod
+from headrace.broker.spending.report import ReportRow, SpendingReport
 from headrace.schemas.instants import to_wire
 
 _COUNTS: Final = (
@@ -28,7 +28,7 @@ _COUNTS: Final = (
 _PICO_PER_MICRO: Final = 1_000_000
 
 
-def figures_of(report: SpendingReport, row: Row) -> dict[str, int | float | None]:
+def figures_of(report: SpendingReport, row: ReportRow) -> dict[str, int | float | None]:
     """Return all figures of a row. Money is in micro-dollars, shares and changes are 1 for the whole."""
     sums = row.sums
     each = row.pico_usd_each
@@ -45,12 +45,12 @@ def figures_of(report: SpendingReport, row: Row) -> dict[str, int | float | None
         "cached_share": _rounded(row.cached_share, 6),
         "cost_share": _rounded(report.cost_share(row), 6),
         "token_share": _rounded(report.token_share(row), 6),
-        "tokens_mean_before": None if row.before is None else _rounded(Row((), row.before).mean_tokens, 3),
+        "tokens_mean_before": None if row.before is None else _rounded(ReportRow((), row.before).mean_tokens, 3),
         "tokens_mean_change": _rounded(row.change, 6),
     }
 
 
-def as_json(report: SpendingReport, source: Source) -> dict[str, Any]:
+def as_json(report: SpendingReport, source: ReportSource) -> dict[str, Any]:
     """Return the whole report as one object."""
     question, told, compared = report.tally.question, report.tally.notes, report.compared
     names = question.dimensions
@@ -95,12 +95,12 @@ def _cells(figures: Iterable[int | float | None]) -> list[str]:
     ]
 
 
-def _row(report: SpendingReport, row: Row, names: Iterable[str]) -> dict[str, Any]:
+def _row(report: SpendingReport, row: ReportRow, names: Iterable[str]) -> dict[str, Any]:
     """Return a row with its names: null where the outcomes named none."""
     return {**{name: value or None for name, value in zip(names, row.values, strict=True)}, **figures_of(report, row)}
 
 
-def _period(period: Period) -> dict[str, str]:
+def _period(period: ReportPeriod) -> dict[str, str]:
     return {"since": to_wire(period.since), "until": to_wire(period.until)}
 
 

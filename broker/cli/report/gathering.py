@@ -7,14 +7,14 @@ from datetime import datetime
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.ranges import KafkaRanges
 from headrace.broker.cli.patience import closing, kafka_at, within
-from headrace.broker.cli.report.reading import OutcomeShape, Progress, read_results, read_totals
+from headrace.broker.cli.report.reading import OutcomeShape, ReadingProgress, read_results, read_totals
 from headrace.broker.client_ports import ClientDoors
 from headrace.broker.errors import InvalidRequest, MissingTopic, RightsError
 from headrace.broker.range_ports import RangeDoors, RangeLog
-from headrace.broker.spending.billing import Bill
-from headrace.broker.spending.question import Question
+from headrace.broker.spending.billing import CostFinder
+from headrace.broker.spending.question import ReportQuestion
 from headrace.broker.spending.report import Compared
-from headrace.broker.spending.tally import Tally
+from headrace.broker.spending.tally import SpendingTally
 from headrace.schemas.topics import results_topic
 
 
@@ -22,7 +22,7 @@ from headrace.schemas.topics import results_topic
 class Gathered:
     """What was read: sums, the topic they come from, from when on it has everything, and what to compare with."""
 
-    tally: Tally
+    tally: SpendingTally
     topic: str
     reaches_back_to: datetime | None
     compared: Compared | None
@@ -34,7 +34,7 @@ class Gathering:
 
     connection: KafkaConnection | ClientDoors
     topic_prefix: str
-    question: Question
+    question: ReportQuestion
     from_totals: bool = False
     timeout_s: float = 10.0
 
@@ -48,14 +48,14 @@ class Gathering:
         """The topic of hourly totals."""
         return f"{self.topic_prefix}.totals"
 
-    async def gather(self, progress: Progress, bill: Bill | None, reads: OutcomeShape) -> Gathered:
+    async def gather(self, progress: ReadingProgress, bill: CostFinder | None, reads: OutcomeShape) -> Gathered:
         """Read the period, and the earlier one.
 
         Raises:
             InvalidRequest: There is no topic of totals.
             MissingTopic, Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
         """
-        tally = Tally(self.question, bill)
+        tally = SpendingTally(self.question, bill)
         if self.from_totals:
             topic = self.totals_topic
             try:
@@ -70,18 +70,18 @@ class Gathering:
             back_to = await self._read(topic, lambda log: read_results(log, tally, progress, reads=reads))
         return Gathered(tally, topic, back_to, await self._compared(progress))
 
-    async def _compared(self, progress: Progress) -> Compared | None:
+    async def _compared(self, progress: ReadingProgress) -> Compared | None:
         """Return the earlier period's sums, from totals or from results, whichever has all of it; None: neither."""
         earlier = replace(self.question, period=self.question.period.before(), by_hour=False)
 
-        async def of_totals(log: RangeLog, tally: Tally) -> datetime | None:
+        async def of_totals(log: RangeLog, tally: SpendingTally) -> datetime | None:
             return await read_totals(log, tally, progress)
 
-        async def of_results(log: RangeLog, tally: Tally) -> datetime | None:
+        async def of_results(log: RangeLog, tally: SpendingTally) -> datetime | None:
             return await read_results(log, tally, progress, whole_only=True)
 
         for topic, read in ((self.totals_topic, of_totals), (self.results_topic, of_results)):
-            tally = Tally(earlier)
+            tally = SpendingTally(earlier)
             try:
                 back_to = await self._read(topic, lambda log, read=read, tally=tally: read(log, tally))  # type: ignore[misc]
             except (MissingTopic, RightsError):  # there is a report without it

@@ -21,7 +21,7 @@ from headrace.broker.cli.report.amounts import spoken_share, spoken_tokens, spok
 from headrace.broker.cli.report.table import NAMELESS, spoken_period
 from headrace.broker.cli.terminal import safe, short
 from headrace.broker.spending.breakdown import Summed, Values
-from headrace.broker.spending.question import Period
+from headrace.broker.spending.question import ReportPeriod
 from headrace.broker.spending.report import SpendingReport
 from headrace.schemas.spending import OTHERS
 
@@ -78,11 +78,11 @@ class _Series:
 class _Bins:
     """The hours or days of a period; the first and the last may be incomplete."""
 
-    period: Period
+    period: ReportPeriod
     width: timedelta
 
     @classmethod
-    def of(cls, period: Period) -> "_Bins":
+    def of(cls, period: ReportPeriod) -> "_Bins":
         return cls(period, _HOUR if period.length <= _BY_HOUR_UP_TO else _DAY)
 
     @property
@@ -196,7 +196,7 @@ def _stack(
 
 
 def _tick_usd(usd: float, _: int | None) -> str:
-    return f"${usd:,.0f}" if usd >= 1 and usd == int(usd) else spoken_usd(usd * 1e12)
+    return f"${usd:,.0f}" if usd >= 1_000 else f"${usd:.9f}".rstrip("0").rstrip(".")
 
 
 def _tick_tokens(tokens: float, _: int | None) -> str:
@@ -264,8 +264,7 @@ def _label(layer: _Series, whole_usd: float, whole_tokens: int) -> str:
 def _head(figure: Figure, report: SpendingReport) -> None:
     """Write what all of it is, and the period."""
     figure.suptitle(_title(report), x=0.012, ha="left", fontsize=14, fontweight="bold")
-    period = spoken_period(report.tally.question.period)
-    figure.axes[0].set_title(period[0].upper() + period[1:], loc="right", fontsize=9)
+    figure.axes[0].set_title(spoken_period(report.tally.question.period), loc="right", fontsize=9)
 
 
 def _title(report: SpendingReport) -> str:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from headrace.broker.errors import SettingsError
 from headrace.broker.settings.whole import Settings
-from headrace.broker.spending.billing import Bill, Prices
+from headrace.broker.spending.billing import CallPrices, CostFinder
 
 _LIST = "headrace.broker.adapters.prices.price_list"
 
 
-def bill_from(settings: Settings, file: Path | None) -> Bill | None:
+def bill_from(settings: Settings, file: Path | None) -> CostFinder | None:
     """Return what prices outcomes: with a file all, else those that carry no cost; None: costs are switched off.
 
     Raises:
@@ -24,6 +24,6 @@ def bill_from(settings: Settings, file: Path | None) -> Bill | None:
         raise SettingsError("--prices needs a price list, which this installation does not have.") from error
     if file is None:
         enabled = settings.costs.enabled  # type: ignore[attr-defined] # `costs` comes with the door
-        return Bill(lambda: door.list_with(settings, settings.costs.prices_file)) if enabled else None  # type: ignore[attr-defined] # same
-    prices: Prices = door.list_with(settings, file)  # now, so that a mistake in it is said before anything is read
-    return Bill(lambda: prices, reprices=True)
+        return CostFinder(lambda: door.list_with(settings, settings.costs.prices_file)) if enabled else None  # type: ignore[attr-defined] # same
+    prices: CallPrices = door.list_with(settings, file)  # now, so that a mistake in it is said before anything is read
+    return CostFinder(lambda: prices, reprices=True)

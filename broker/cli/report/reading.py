@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from headrace.broker.range_ports import RangeLog, RangeRecord
-from headrace.broker.spending.tally import Tally
+from headrace.broker.spending.tally import SpendingTally
 from headrace.broker.spending.totals import LastTotals
 from headrace.schemas import headers as names
 from headrace.schemas.codec import WireError
@@ -32,7 +32,7 @@ class OutcomeShape:
 _SUMS: Final = OutcomeShape()
 
 
-class Progress(Protocol):
+class ReadingProgress(Protocol):
     """Observer of a reading."""
 
     def expect(self, offsets: int) -> None:
@@ -44,8 +44,8 @@ class Progress(Protocol):
 
 async def read_results(
     log: RangeLog,
-    tally: Tally,
-    progress: Progress,
+    tally: SpendingTally,
+    progress: ReadingProgress,
     *,
     reads: OutcomeShape = _SUMS,
     whole_only: bool = False,
@@ -71,7 +71,7 @@ async def read_results(
     return back_to
 
 
-def _count(records: Sequence[RangeRecord], tally: Tally, reads: OutcomeShape) -> None:
+def _count(records: Sequence[RangeRecord], tally: SpendingTally, reads: OutcomeShape) -> None:
     feed = reads.feed
     for record in records:
         try:
@@ -95,7 +95,7 @@ def _published_s(record: RangeRecord) -> float:
     return record.timestamp_ms / 1_000
 
 
-async def read_totals(log: RangeLog, tally: Tally, progress: Progress) -> datetime | None:
+async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProgress) -> datetime | None:
     """Count the totals of the tally's hours; return as `read_results`."""
     period = tally.question.period.whole_hours()
     found = await log.ranges(period.since - _CLOCKS_APART, period.until + _PUBLISHED_WITHIN)

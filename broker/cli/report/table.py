@@ -11,7 +11,7 @@ from headrace.broker.cli.report.amounts import spoken_usd
 from headrace.broker.cli.report.columns_shown import columns_of, fitting
 from headrace.broker.cli.screen import screen
 from headrace.broker.cli.terminal import say
-from headrace.broker.spending.question import Period
+from headrace.broker.spending.question import ReportPeriod
 from headrace.broker.spending.report import SpendingReport
 from headrace.schemas.nearest import listed
 from headrace.schemas.spending import OTHERS
@@ -25,7 +25,7 @@ _MODELS_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ReportSource:
     """Where the sums come from: the topic, whether it is that of totals, and from when on it has everything."""
 
     topic: str
@@ -34,7 +34,7 @@ class Source:
     reprices: bool = False
 
 
-def show(report: SpendingReport, source: Source) -> None:
+def show(report: SpendingReport, source: ReportSource) -> None:
     """Print the report."""
     say(heading(report, source))
     if report.rows:
@@ -68,22 +68,22 @@ def _show_table(report: SpendingReport) -> list[str]:
     return [figure.title.lower() for figure in left_out]
 
 
-def spoken_period(period: Period) -> str:
-    """Return a period: `from 2026-11-24 09:00 to 2026-12-01 09:00 (7 d)`, in UTC."""
+def spoken_period(period: ReportPeriod) -> str:
+    """Return a period: `2026-11-24 09:00 to 2026-12-01 09:00 UTC (7 d)`."""
     since, until = (f"{each:%Y-%m-%d %H:%M}" for each in (period.since, period.until))
-    return f"from {since} to {until} UTC ({spoken_s(period.length.total_seconds())})"
+    return f"{since} to {until} UTC ({spoken_s(period.length.total_seconds())})"
 
 
-def heading(report: SpendingReport, source: Source) -> str:
+def heading(report: SpendingReport, source: ReportSource) -> str:
     """Return the line above the table."""
     period = report.tally.question.period
     period = period.whole_hours() if source.is_totals else period
     whole = report.whole
     cost = f", {spoken_usd(whole.sums.pico_usd)}" if whole.sums.pico_usd else ""
-    return f"{counted(whole.sums.outcomes, 'outcome')}{cost} {spoken_period(period)}, from {source.topic}"
+    return f"{counted(whole.sums.outcomes, 'outcome')}{cost}, {spoken_period(period)}, from {source.topic}"
 
 
-def notes(report: SpendingReport, source: Source) -> Iterator[str]:
+def notes(report: SpendingReport, source: ReportSource) -> Iterator[str]:
     """Yield the sentences below the table."""
     yield from _incomplete(report, source)
     yield from _together(report, source)
@@ -91,7 +91,7 @@ def notes(report: SpendingReport, source: Source) -> Iterator[str]:
     yield from _comparison(report)
 
 
-def _incomplete(report: SpendingReport, source: Source) -> Iterator[str]:
+def _incomplete(report: SpendingReport, source: ReportSource) -> Iterator[str]:
     told = report.tally.notes
     if source.reaches_back_to is not None:
         since = f"{source.reaches_back_to:%Y-%m-%d %H:%M} UTC"
@@ -104,14 +104,14 @@ def _incomplete(report: SpendingReport, source: Source) -> Iterator[str]:
         yield f"Not counted: {counted(told.late, 'total')} written more than a day after the hour that was summed."
 
 
-def _together(report: SpendingReport, source: Source) -> Iterator[str]:
+def _together(report: SpendingReport, source: ReportSource) -> Iterator[str]:
     if report.tally.groups.foldings:
         yield f"There are more groups than fit in memory: the smallest are counted together, under {OTHERS}."
     elif source.is_totals and any(OTHERS in row.values for row in report.rows):
         yield f"{OTHERS} are the names that were too small for a place of their own in the totals of their hour."
 
 
-def _prices(report: SpendingReport, source: Source) -> Iterator[str]:
+def _prices(report: SpendingReport, source: ReportSource) -> Iterator[str]:
     told = report.tally.notes
     carried = [name or "an unnamed list" for name, _ in told.price_lists.most_common(_PRICE_LISTS_NAMED + 1)]
     if source.reprices and told.billed_by:
@@ -134,7 +134,8 @@ def _prices(report: SpendingReport, source: Source) -> Iterator[str]:
 
 
 def _comparison(report: SpendingReport) -> Iterator[str]:
-    compared = report.compared
-    if compared is None:
-        return
-    yield f"CHANGE: mean tokens of a request, against those {spoken_period(compared.period)}, from {compared.topic}."
+    compared, asked = report.compared, report.tally.question
+    if compared is not None:
+        yield f"CHANGE: mean tokens of a request, against {spoken_period(compared.period)}, from {compared.topic}."
+    elif report.rows:
+        yield f"Not compared: neither totals nor results have all of {spoken_period(asked.period.before())}."

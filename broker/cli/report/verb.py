@@ -12,16 +12,16 @@ from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, settings_from
 from headrace.broker.cli.patience import run_verb
 from headrace.broker.cli.report.asked import DEFAULT_BY, question_from
-from headrace.broker.cli.report.bar import Bar
+from headrace.broker.cli.report.bar import ReadingBar
 from headrace.broker.cli.report.figures import as_csv
 from headrace.broker.cli.report.figures import as_json as report_as_json
 from headrace.broker.cli.report.gathering import Gathered, Gathering
 from headrace.broker.cli.report.pricing import bill_from
 from headrace.broker.cli.report.reading import OutcomeShape
-from headrace.broker.cli.report.table import Source, notes, show
+from headrace.broker.cli.report.table import ReportSource, notes, show
 from headrace.broker.cli.terminal import say, say_json
 from headrace.broker.errors import SettingsError
-from headrace.broker.spending.billing import Bill
+from headrace.broker.spending.billing import CostFinder
 from headrace.broker.spending.report import SpendingReport, report_of
 
 _INCOMPLETE: Final = 1
@@ -104,7 +104,7 @@ def report(  # noqa: PLR0917  # Typer reads them by name
     )
     gathered = run_verb(_gathered(gathering, bill, quiet=quiet))
     told = report_of(gathered.tally, gathered.compared, top=top)
-    source = Source(gathered.topic, read_from is ReadFrom.TOTALS, gathered.reaches_back_to, prices is not None)
+    source = ReportSource(gathered.topic, read_from is ReadFrom.TOTALS, gathered.reaches_back_to, prices is not None)
     if plot is not None and draw is not None:
         _save(draw, told, plot)
     if as_json:
@@ -119,8 +119,8 @@ def report(  # noqa: PLR0917  # Typer reads them by name
         raise typer.Exit(_INCOMPLETE)
 
 
-async def _gathered(gathering: Gathering, bill: Bill | None, *, quiet: bool) -> Gathered:
-    with Bar(quiet=quiet) as bar:
+async def _gathered(gathering: Gathering, bill: CostFinder | None, *, quiet: bool) -> Gathered:
+    with ReadingBar(quiet=quiet) as bar:
         return await gathering.gather(bar, bill, OutcomeShape())
 
 

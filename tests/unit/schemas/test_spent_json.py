@@ -48,6 +48,7 @@ def test_another_shape_reads_its_own_fields() -> None:
 
     record = encode_outcome(COMPLETED, time=AT)
     read = decode_spent(record.value, record.headers, Named)
+    assert isinstance(read, Named)
     assert (read.id, read.timings.submitted_at) == ("lead-1", AT)
 
 

@@ -3,13 +3,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from headrace.broker.spending.breakdown import Breakdown
-from headrace.broker.spending.question import Period, Question
-from headrace.broker.spending.report import REST, Compared, Row, report_of
+from headrace.broker.spending.question import ReportPeriod, ReportQuestion
+from headrace.broker.spending.report import REST, Compared, ReportRow, report_of
 from headrace.broker.spending.sums import SpendingSums
-from headrace.broker.spending.tally import Tally
+from headrace.broker.spending.tally import SpendingTally
 
 UNTIL = datetime(2026, 11, 28, 14, tzinfo=UTC)
-PERIOD = Period(UNTIL - timedelta(days=7), UNTIL)
+PERIOD = ReportPeriod(UNTIL - timedelta(days=7), UNTIL)
 
 
 def sums(outcomes: int, tokens: int, usd: float = 0) -> SpendingSums:
@@ -20,8 +20,8 @@ def sums(outcomes: int, tokens: int, usd: float = 0) -> SpendingSums:
     return made
 
 
-def tally(*dimensions: str, **groups: SpendingSums) -> Tally:
-    made = Tally(Question(PERIOD, dimensions))
+def tally(*dimensions: str, **groups: SpendingSums) -> SpendingTally:
+    made = SpendingTally(ReportQuestion(PERIOD, dimensions))
     made.groups.add_totals((tuple(name.split("_")), each) for name, each in groups.items())
     return made
 
@@ -93,4 +93,4 @@ def test_days_are_not_compared_but_the_whole_is() -> None:
 def test_a_call_costs_what_those_with_a_price_cost() -> None:
     made = sums(4, 100, 6)
     made.unpriced = 1
-    assert Row(("a",), made).pico_usd_each == 2e12
+    assert ReportRow(("a",), made).pico_usd_each == 2e12

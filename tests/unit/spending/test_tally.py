@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.spending.billing import Bill
+from headrace.broker.spending.billing import CostFinder
 from headrace.broker.spending.breakdown import Values
-from headrace.broker.spending.question import Filters, Period, Question
-from headrace.broker.spending.tally import Tally
+from headrace.broker.spending.question import NameFilters, ReportPeriod, ReportQuestion
+from headrace.broker.spending.tally import SpendingTally
 from headrace.schemas.outcome import Cost, Timings, Usage
 from headrace.schemas.spending import OTHERS, SpendingKey, SpendingTotal, SpentOutcome
 
@@ -28,11 +28,13 @@ def spent(**given: Any) -> SpentOutcome:
     return SpentOutcome(**{**told, **given})
 
 
-def tally(*dimensions: str, bill: Bill | None = None, groups_max: int = 100, **asked: Any) -> Tally:
-    return Tally(Question(Period(SINCE, UNTIL), dimensions or ("lane",), **asked), bill, groups_max=groups_max)
+def tally(*dimensions: str, bill: CostFinder | None = None, groups_max: int = 100, **asked: Any) -> SpendingTally:
+    return SpendingTally(
+        ReportQuestion(ReportPeriod(SINCE, UNTIL), dimensions or ("lane",), **asked), bill, groups_max=groups_max
+    )
 
 
-def outcomes(of: Tally) -> dict[Values, int]:
+def outcomes(of: SpendingTally) -> dict[Values, int]:
     return {values: sums.outcomes for values, sums in of.groups.groups.items()}
 
 
@@ -80,7 +82,7 @@ def test_outcomes_are_told_apart_by_the_dimensions_and_by_nothing_else() -> None
 
 
 def test_outcomes_that_no_filter_matches_are_not_counted() -> None:
-    counted = tally(filters=Filters({"model": ["gpt-4o*"]}))
+    counted = tally(filters=NameFilters({"model": ["gpt-4o*"]}))
     for model in ("gpt-4", "gpt-4o-mini", "gpt-4"):
         counted.add(spent(model=model), 0)
     assert outcomes(counted) == {("bulk",): 1}
@@ -120,7 +122,7 @@ def test_the_price_lists_that_outcomes_carry_and_models_without_a_price_are_note
 
 def test_only_outcomes_without_a_cost_are_priced_by_the_present_list() -> None:
     prices = Dime()
-    counted = tally(bill=Bill(lambda: prices))
+    counted = tally(bill=CostFinder(lambda: prices))
     counted.add(spent(cost=Cost(micro_usd=1, price_list="a")), 0)
     counted.add(spent(cost=Cost(price_list="a", note="No price.")), 0)
     assert not prices.asked
@@ -132,7 +134,7 @@ def test_only_outcomes_without_a_cost_are_priced_by_the_present_list() -> None:
 
 
 def test_a_bill_that_reprices_replaces_every_cost_and_the_carried_lists_are_noted() -> None:
-    counted = tally(bill=Bill(Dime, reprices=True))
+    counted = tally(bill=CostFinder(Dime, reprices=True))
     counted.add(spent(), 0)
     counted.add(spent(cost=None), 0)
     counted.add(spent(model="new"), 0)
@@ -142,7 +144,7 @@ def test_a_bill_that_reprices_replaces_every_cost_and_the_carried_lists_are_note
 
 
 def test_totals_of_other_hours_or_names_are_not_counted() -> None:
-    counted = tally("model", filters=Filters({"lane": ["bulk"]}), by_hour=True)
+    counted = tally("model", filters=NameFilters({"lane": ["bulk"]}), by_hour=True)
     total = SpendingTotal(outcomes=5, unpriced=2)
     assert counted.add_total(SpendingKey(HOUR, "bulk", "m"), total)
     assert counted.add_total(SpendingKey(HOUR - 23, "bulk", "m"), total)

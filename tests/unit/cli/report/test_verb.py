@@ -127,7 +127,7 @@ def test_a_table_in_a_pipe_is_whole(world: World, capsys: pytest.CaptureFixture[
 
 @pytest.mark.usefixtures("world")
 def test_nothing_at_all_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert printed(capsys).startswith("0 outcomes from ")
+    assert printed(capsys).startswith("0 outcomes, 20")
     assert len(printed(capsys).splitlines()) == 1
     assert printed(capsys, "--csv").count("\n") == 1
 
