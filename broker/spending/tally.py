@@ -69,24 +69,24 @@ class SpendingTally:
         self._from_s = question.period.since.timestamp()
         self._to_s = question.period.until.timestamp()
 
-    def add(self, outcome: SpentOutcome, published_s: float) -> bool:
-        """Count an outcome if it is asked for; return whether it is.
+    def add(self, outcome: SpentOutcome, published_s: float) -> SpentOutcome | None:
+        """Count an outcome if it is asked for; return it with the cost that was counted, or None.
 
         It belongs to the instant at which it finished; one that was not called, to that at which it was published.
         """
         finished_at = outcome.timings.finished_at
         at_s = published_s if finished_at is None else finished_at.timestamp()
         if not self._from_s <= at_s < self._to_s:
-            return False
+            return None
         hour = int(at_s) // HOUR_S
         places = self._places_of(outcome, hour)
         if places is None:
-            return False
+            return None
         if outcome.usage is not None:
             outcome = self._priced(outcome, at_s)
         for sums in places:
             sums.add(outcome)
-        return True
+        return outcome
 
     def add_total(self, key: SpendingKey, total: SpendingTotal) -> bool:
         """Count a record of the totals topic if its hour and names are asked for; return whether they are."""

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.broker.cli.report.gathering import Gathered, Gathering
-from headrace.broker.cli.report.reading import OutcomeShape
 from headrace.broker.spending.breakdown import Values
 from headrace.broker.spending.question import NameFilters, ReportPeriod, ReportQuestion
 from headrace.broker.testing.client_doors import MemoryClientDoors
@@ -94,7 +93,7 @@ async def reported(published: Sequence[tuple[Outcome, datetime, int]], lane: str
     filters = NameFilters({} if lane is None else {"lane": [lane]})
     doors = MemoryClientDoors(kafka, KafkaLink(kafka))
     asked = Gathering(doors, "t", ReportQuestion(PERIOD, ("tenant", "tier"), filters, by_hour=True))
-    return await asked.gather(Unwatched(), None, OutcomeShape())
+    return await asked.gather(Unwatched(), None)
 
 
 @given(

@@ -1,13 +1,22 @@
 """The sums of a report: those of its period, and those of an earlier one to compare with."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.ranges import KafkaRanges
 from headrace.broker.cli.patience import closing, kafka_at, within
-from headrace.broker.cli.report.reading import OutcomeShape, ReadingProgress, read_results, read_totals
+from headrace.broker.cli.report.reading import (
+    SUMS_ONLY,
+    OutcomeShape,
+    ReadingProgress,
+    read_requests,
+    read_results,
+    read_totals,
+)
 from headrace.broker.client_ports import ClientDoors
 from headrace.broker.errors import InvalidRequest, MissingTopic, RightsError
 from headrace.broker.range_ports import RangeDoors, RangeLog
@@ -15,7 +24,10 @@ from headrace.broker.spending.billing import CostFinder
 from headrace.broker.spending.question import ReportQuestion
 from headrace.broker.spending.report import Compared
 from headrace.broker.spending.tally import SpendingTally
-from headrace.schemas.topics import results_topic
+from headrace.schemas.request_codec import DecodedRequest
+from headrace.schemas.topics import requests_topic, results_topic
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +60,16 @@ class Gathering:
         """The topic of hourly totals."""
         return f"{self.topic_prefix}.totals"
 
-    async def gather(self, progress: ReadingProgress, bill: CostFinder | None, reads: OutcomeShape) -> Gathered:
+    async def gather(
+        self, progress: ReadingProgress, costs: CostFinder | None, reads: OutcomeShape = SUMS_ONLY
+    ) -> Gathered:
         """Read the period, and the earlier one.
 
         Raises:
             InvalidRequest: There is no topic of totals.
             MissingTopic, Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
         """
-        tally = SpendingTally(self.question, bill)
+        tally = SpendingTally(self.question, costs)
         if self.from_totals:
             topic = self.totals_topic
             try:
@@ -69,6 +83,22 @@ class Gathering:
             topic = self.results_topic
             back_to = await self._read(topic, lambda log: read_results(log, tally, progress, reads=reads))
         return Gathered(tally, topic, back_to, await self._compared(progress))
+
+    async def requests(
+        self, lanes: Iterable[str], progress: ReadingProgress, feed: Callable[[DecodedRequest, str], None]
+    ) -> None:
+        """Feed the requests of the period that still stand in the topics of these lanes, and the lane of each.
+
+        Raises:
+            Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
+        """
+        for lane in lanes:
+
+            async def read(log: RangeLog, lane: str = lane) -> None:
+                await read_requests(log, self.question, lane, progress, lambda decoded: feed(decoded, lane))
+
+            with suppress(MissingTopic):  # a lane of the settings that this cluster has not
+                await self._read(requests_topic(self.topic_prefix, lane), read)
 
     async def _compared(self, progress: ReadingProgress) -> Compared | None:
         """Return the earlier period's sums, from totals or from results, whichever has all of it; None: neither."""
@@ -90,7 +120,7 @@ class Gathering:
                 return Compared(earlier.period, topic, tally.groups)
         return None
 
-    async def _read(self, topic: str, read: Callable[[RangeLog], Awaitable[datetime | None]]) -> datetime | None:
+    async def _read(self, topic: str, read: Callable[[RangeLog], Awaitable[_T]]) -> _T:
         """Open the topic, read it, and close it."""
         log = self._log(topic)
         async with closing(log):

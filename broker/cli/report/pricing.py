@@ -2,28 +2,44 @@
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any, Final
 
 from headrace.broker.errors import SettingsError
 from headrace.broker.settings.whole import Settings
 from headrace.broker.spending.billing import CallPrices, CostFinder
 
-_LIST = "headrace.broker.adapters.prices.price_list"
+_LIST: Final = "headrace.broker.adapters.prices.price_list"
 
 
-def bill_from(settings: Settings, file: Path | None) -> CostFinder | None:
-    """Return what prices outcomes: with a file all, else those that carry no cost; None: costs are switched off.
+def finder_from(settings: Settings, file: Path | None) -> CostFinder | None:
+    """Return what finds costs: with a file of all calls, else of outcomes that carry none; None: costs are off.
 
     Raises:
         SettingsError: The file cannot be read, or has mistakes.
     """
+    if file is not None:
+        prices = prices_from(settings, file)  # now, so that a mistake in it is said before anything is read
+        return None if prices is None else CostFinder(lambda: prices, reprices=True)
+    door = _door()
+    if door is None or not settings.costs.enabled:  # type: ignore[attr-defined] # the settings come with the door
+        return None
+    return CostFinder(lambda: door.list_with(settings, settings.costs.prices_file))  # type: ignore[attr-defined] # same
+
+
+def prices_from(settings: Settings, file: Path | None) -> CallPrices | None:
+    """Return the price list of the settings, or with another file; None: costs are off. Raises as `finder_from`."""
+    door = _door()
+    if door is None:
+        if file is not None:
+            raise SettingsError("--prices needs a price list, which this installation does not have.")
+        return None
+    prices: CallPrices | None = door.price_list(settings) if file is None else door.list_with(settings, file)
+    return prices
+
+
+def _door() -> Any:
+    """Return the door to price lists; it loads no list."""
     try:
-        door = import_module(_LIST)
-    except ModuleNotFoundError as error:
-        if file is None:
-            return None
-        raise SettingsError("--prices needs a price list, which this installation does not have.") from error
-    if file is None:
-        enabled = settings.costs.enabled  # type: ignore[attr-defined] # `costs` comes with the door
-        return CostFinder(lambda: door.list_with(settings, settings.costs.prices_file)) if enabled else None  # type: ignore[attr-defined] # same
-    prices: CallPrices = door.list_with(settings, file)  # now, so that a mistake in it is said before anything is read
-    return CostFinder(lambda: prices, reprices=True)
+        return import_module(_LIST)
+    except ModuleNotFoundError:
+        return None

@@ -6,13 +6,16 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from headrace.broker.range_ports import RangeLog, RangeRecord
+from headrace.broker.spending.question import ReportQuestion
+from headrace.broker.spending.sums import DEFAULT_TIER
 from headrace.broker.spending.tally import SpendingTally
 from headrace.broker.spending.totals import LastTotals
 from headrace.schemas import headers as names
 from headrace.schemas.codec import WireError
 from headrace.schemas.instants import from_wire
 from headrace.schemas.record import Record
-from headrace.schemas.spending import SpentOutcome
+from headrace.schemas.request_codec import DecodedRequest, decode_request
+from headrace.schemas.spending import SpendingKey, SpentOutcome
 from headrace.schemas.spent_json import SummedOutcome, decode_spent
 
 _CLOCKS_APART: Final = timedelta(minutes=10)
@@ -29,7 +32,7 @@ class OutcomeShape:
     feed: Callable[[SpentOutcome], None] | None = None
 
 
-_SUMS: Final = OutcomeShape()
+SUMS_ONLY: Final = OutcomeShape()
 
 
 class ReadingProgress(Protocol):
@@ -47,7 +50,7 @@ async def read_results(
     tally: SpendingTally,
     progress: ReadingProgress,
     *,
-    reads: OutcomeShape = _SUMS,
+    reads: OutcomeShape = SUMS_ONLY,
     whole_only: bool = False,
 ) -> datetime | None:
     """Count the outcomes of the tally's period; with `whole_only` nothing if some of them have been removed.
@@ -80,8 +83,9 @@ def _count(records: Sequence[RangeRecord], tally: SpendingTally, reads: OutcomeS
             tally.notes.lost += 1
             continue
         published_s = 0.0 if outcome.timings.finished_at is not None else _published_s(record)
-        if tally.add(outcome, published_s) and feed is not None:
-            feed(outcome)
+        counted = tally.add(outcome, published_s)
+        if feed is not None and counted is not None:
+            feed(counted)
 
 
 def _published_s(record: RangeRecord) -> float:
@@ -93,6 +97,43 @@ def _published_s(record: RangeRecord) -> float:
             except ValueError:
                 break
     return record.timestamp_ms / 1_000
+
+
+async def read_requests(
+    log: RangeLog,
+    question: ReportQuestion,
+    lane: str,
+    progress: ReadingProgress,
+    feed: Callable[[DecodedRequest], None],
+) -> None:
+    """Feed the requests that a lane's topic still holds of the period, as far as the filters match them.
+
+    A record that is no request is left out: its outcome says so.
+    """
+    found = await log.ranges(question.period.since - _CLOCKS_APART, question.period.until)
+    progress.expect(sum(part.offsets for part in found.ranges))
+    for part in found.ranges:
+        at = part.first
+        async for piece in log.read(part):
+            for record in piece.records:
+                decoded = decode_request(record.value, record.headers, key=record.key)
+                if isinstance(decoded, DecodedRequest) and question.filters.hold(_key_of(decoded, lane)):
+                    feed(decoded)
+            progress.pass_by(piece.position - at)
+            at = piece.position
+
+
+def _key_of(decoded: DecodedRequest, lane: str) -> SpendingKey:
+    request = decoded.request
+    tier = request.body.get("service_tier")
+    return SpendingKey(
+        hour=0,
+        lane=lane,
+        model=request.model or "",
+        tenant=request.tenant or "",
+        template=request.template or "",
+        tier=tier if isinstance(tier, str) else DEFAULT_TIER,
+    )
 
 
 async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProgress) -> datetime | None:

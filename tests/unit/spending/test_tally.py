@@ -62,7 +62,7 @@ class Dime:
 )
 def test_an_outcome_belongs_to_the_instant_at_which_it_finished(finished_at: datetime, *, counts: bool) -> None:
     counted = tally()
-    assert counted.add(spent(timings=Timings(finished_at=finished_at)), SINCE.timestamp() + 1) is counts
+    assert (counted.add(spent(timings=Timings(finished_at=finished_at)), SINCE.timestamp() + 1) is not None) is counts
     assert outcomes(counted) == ({("bulk",): 1} if counts else {})
 
 

@@ -16,8 +16,11 @@ ROWS = (
     Row("report --plot a.pdf", r"--plot writes a \.png or a \.svg, not 'a\.pdf'\."),
     Row("report --plot gone/a.png", r"--plot cannot write gone/a\.png: there is no directory gone\."),
     Row("report --dark", r"--dark is for a chart: name its file with --plot\."),
-    Row("report --from totals --prices p.toml", r"--prices needs --from results: totals are sums, and have no single "
-        r"calls to price\."),
+    Row("report --from totals --prices p.toml", r"--prices needs --from results: totals are sums, without the single "
+        r"calls\."),
+    Row("report --from totals --advice", r"--advice needs --from results: totals are sums, without the single calls\."),
+    Row("report --csv --advice", r"--advice is for the table and for --json: leave --csv out\."),
+    Row("report --show-prompts", r"--show-prompts is for --advice, which is not asked for\."),
     Row("report --lanes bulk", r"There is no option --lanes: did you mean --lane\?"),
     Row("report results", r"results is one argument too many: see `headrace report -h`\."),
     Row(f"report {NOWHERE} --timeout 0.3", r"No Kafka listens at 127\.0\.0\.1:1: .*", code=AWAY),
