@@ -105,9 +105,10 @@ def _subject(found: Any) -> str:
 
 def _amounts(found: Any) -> str:
     tokens = f"{spoken_tokens(found.tokens_a_day)} tokens a day {_EFFECTS.get(str(found.effect), found.effect)}"
-    if found.micro_usd_a_day is None:
+    if not found.micro_usd_a_day:
         return tokens
-    return f"{tokens}, {spoken_usd(found.micro_usd_a_day * _PICO_PER_MICRO)} a day less"
+    money = f"{spoken_usd(found.micro_usd_a_day * _PICO_PER_MICRO)} a day"
+    return f"{tokens}, {money}" if found.is_question else f"{tokens}, {money} less"
 
 
 _EFFECTS: Final[Mapping[str, str]] = {

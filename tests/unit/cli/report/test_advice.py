@@ -34,6 +34,10 @@ class Found:
     evidence: Mapping[str, int | float | str] = field(default_factory=lambda: {"prefix_tokens": 1_200})
     excerpts: tuple[str, ...] = ()
 
+    @property
+    def is_question(self) -> bool:
+        return self.effect == "at_stake"
+
     def as_json(self) -> dict[str, Any]:
         return {"what": self.what, "excerpts": list(self.excerpts)}
 
@@ -136,6 +140,21 @@ def test_without_advice_there_is_none(world: World, capsys: pytest.CaptureFixtur
 def test_nothing_found_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     show_findings([])
     assert "Nothing was found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"micro_usd_a_day": 0, "effect": "quota"}, "would no longer be charged to the rate limit.\n"),
+        ({"effect": "at_stake"}, "are at stake, $1.50 a day.\n"),
+        ({"effect": "new_effect"}, "1.23 M tokens a day new_effect, $1.50 a day less.\n"),
+    ],
+)
+def test_money_is_said_where_some_is_saved(
+    given: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_findings([Found(**given)])
+    assert said in capsys.readouterr().out
 
 
 def test_a_finding_without_a_price_or_a_template_says_what_it_has(capsys: pytest.CaptureFixture[str]) -> None:
