@@ -61,7 +61,7 @@ class NameFilters:
 
 @dataclass(frozen=True, slots=True)
 class ReportQuestion:
-    """One report: `dimensions` tell its rows apart; with `by_hour` there are sums of each hour as well."""
+    """One report: `dimensions` tell its rows apart; with `by_hour` there is a timeline as well."""
 
     period: ReportPeriod
     dimensions: tuple[str, ...]

@@ -1,7 +1,7 @@
-"""SpendingTally of one reading of outcomes or totals: sums by group and by hour, and what is to be said of them."""
+"""SpendingTally of one reading of outcomes or totals: sums by group and over time, and what is to be said of them."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final
@@ -10,16 +10,14 @@ from headrace.broker.spending.billing import CostFinder
 from headrace.broker.spending.breakdown import GROUPS_MAX, NAMED, Breakdown
 from headrace.broker.spending.question import ReportQuestion
 from headrace.broker.spending.sums import SpendingSums, key_of
+from headrace.broker.spending.timeline import Timeline
 from headrace.schemas.spending import HOUR_S, OTHERS, SpendingKey, SpendingTotal, SpentOutcome
 
-_HOURLY_GROUPS_MAX: Final = 20_000
 _KNOWN_MAX: Final = 50_000
 """Combinations of names whose sums are found by one look-up; beyond it the look-ups begin anew."""
 _FIELDS: Final = {"tier": ("tier_served", "tier_asked")}
 """Fields of an outcome that determine its value in a dimension, where there is not just one of that name."""
 _NAMES_MAX: Final = 1_000
-
-_Places = tuple[SpendingSums, ...]
 
 
 @dataclass(slots=True)
@@ -48,24 +46,22 @@ class SpendingTally:
 
     Attributes:
         groups: By the question's dimensions.
-        hourly: By hour and by the first dimension that is no time; None unless the question asks for it.
+        timeline: Cost and tokens over time, by the first dimension that is no time; None unless it is asked for.
     """
 
     def __init__(
-        self, question: ReportQuestion, bill: CostFinder | None = None, *, groups_max: int = GROUPS_MAX
+        self, question: ReportQuestion, costs: CostFinder | None = None, *, groups_max: int = GROUPS_MAX
     ) -> None:
-        """`bill` finds the cost of outcomes that carry none, or of all; None: what they carry counts."""
+        """`costs` finds the cost of outcomes that carry none, or of all; None: what they carry counts."""
         self.question = question
         self.groups = Breakdown(question.dimensions, groups_max=groups_max)
-        self.hourly: Breakdown | None = None
-        if question.by_hour:
-            self.hourly = Breakdown(("hour", question.stacked_by), groups_max=_HOURLY_GROUPS_MAX)
+        self.timeline = Timeline(question.period) if question.by_hour else None
         self.notes = TallyNotes()
-        self._bill = bill
-        self._places: dict[object, _Places | None] = {}
-        self._names = _getter(question)
+        self._costs = costs
+        self._known: dict[object, SpendingSums | None] = {}
+        self._names = _getter(_used(question))
         self._foldings = 0
-        self._tells_hours = question.by_hour or bool({"day", "hour"} & set(question.dimensions))
+        self._tells_hours = bool({"day", "hour"} & set(question.dimensions))
         self._from_s = question.period.since.timestamp()
         self._to_s = question.period.until.timestamp()
 
@@ -79,21 +75,27 @@ class SpendingTally:
         if not self._from_s <= at_s < self._to_s:
             return None
         hour = int(at_s) // HOUR_S
-        places = self._places_of(outcome, hour)
-        if places is None:
+        sums = self._sums_of(outcome, hour)
+        if sums is None:
             return None
-        if outcome.usage is not None:
+        usage = outcome.usage
+        if usage is not None:
             outcome = self._priced(outcome, at_s)
-        for sums in places:
-            sums.add(outcome)
+        sums.add(outcome)
+        if self.timeline is not None:
+            tokens = 0 if usage is None else usage.input_tokens + usage.output_tokens
+            pico_usd = 0 if outcome.cost is None else outcome.cost.pico_usd or 0
+            self.timeline.add(self._stacked_value(outcome), hour, pico_usd, tokens)
         return outcome
 
     def add_total(self, key: SpendingKey, total: SpendingTotal) -> bool:
         """Count a record of the totals topic if its hour and names are asked for; return whether they are."""
         if key.hour not in self.question.period.hours or not self.question.filters.hold(key):
             return False
-        for breakdown in self._breakdowns():
-            breakdown.sums_of(breakdown.values_of(key)).add_total(total)
+        self.groups.sums_of(self.groups.values_of(key)).add_total(total)
+        if self.timeline is not None:
+            value = str(getattr(key, self.question.stacked_by))
+            self.timeline.add(value, key.hour, total.pico_usd, total.input_tokens + total.output_tokens)
         if total.unpriced:
             _count(self.notes.unpriced, key.model, total.unpriced)
         return True
@@ -107,46 +109,46 @@ class SpendingTally:
             notes.price_lists[carried.price_list] += 1
         else:
             _count(notes.price_lists, carried.price_list)
-        if self._bill is not None and (carried is None or self._bill.reprices):
-            outcome = self._bill.billed(outcome, at_s)
-            notes.billed_by = self._bill.version
+        if self._costs is not None and (carried is None or self._costs.reprices):
+            outcome = self._costs.billed(outcome, at_s)
+            notes.billed_by = self._costs.version
         if outcome.cost is None or outcome.cost.micro_usd is None:
             _count(notes.unpriced, outcome.model or "")
         return outcome
 
-    def _places_of(self, outcome: SpentOutcome, hour: int) -> _Places | None:
+    def _sums_of(self, outcome: SpentOutcome, hour: int) -> SpendingSums | None:
         """Return the sums in which an outcome is counted; None if it is not asked for."""
-        names = (self._names(outcome), hour if self._tells_hours else 0)
+        names = (self._names(outcome), hour) if self._tells_hours else self._names(outcome)
         try:
-            return self._places[names]
+            return self._known[names]
         except KeyError:
             return self._found(names, replace(key_of(outcome), hour=hour))
 
-    def _found(self, names: object, key: SpendingKey) -> _Places | None:
-        if len(self._places) >= _KNOWN_MAX:
-            self._places.clear()
-        if not self.question.filters.hold(key):
-            self._places[names] = None
-            return None
-        places = tuple(breakdown.sums_of(breakdown.values_of(key)) for breakdown in self._breakdowns())
-        foldings = sum(breakdown.foldings for breakdown in self._breakdowns())
-        if foldings != self._foldings:  # the sums of the places found before belong to no group any more
-            self._foldings = foldings
-            self._places.clear()
-            return self._found(names, key)
-        self._places[names] = places
-        return places
+    def _found(self, names: object, key: SpendingKey) -> SpendingSums | None:
+        if len(self._known) >= _KNOWN_MAX:
+            self._known.clear()
+        sums = self.groups.sums_of(self.groups.values_of(key)) if self.question.filters.hold(key) else None
+        if self.groups.foldings != self._foldings:  # the sums found before belong to no group any more
+            self._foldings = self.groups.foldings
+            self._known.clear()
+        self._known[names] = sums
+        return sums
 
-    def _breakdowns(self) -> tuple[Breakdown, ...]:
-        return (self.groups,) if self.hourly is None else (self.groups, self.hourly)
+    def _stacked_value(self, outcome: SpentOutcome) -> str:
+        """Return the value of the dimension by which the timeline is told apart."""
+        if self.question.stacked_by == "tier":
+            return key_of(outcome).tier
+        return getattr(outcome, self.question.stacked_by) or ""
 
 
-def _getter(question: ReportQuestion) -> Callable[[SpentOutcome], object]:
-    """Return a function of an outcome whose result determines where it is counted, but for its hour."""
-    used = [name for name in NAMED if name in question.dimensions or question.filters.patterns.get(name)]
-    if question.by_hour and question.stacked_by not in used:
-        used.append(question.stacked_by)
-    fields = [field for name in used for field in _FIELDS.get(name, (name,))]
+def _used(question: ReportQuestion) -> list[str]:
+    """Return the dimensions that decide where an outcome is counted, but for its hour."""
+    return [name for name in NAMED if name in question.dimensions or question.filters.patterns.get(name)]
+
+
+def _getter(names: Sequence[str]) -> Callable[[SpentOutcome], object]:
+    """Return a function whose result tells outcomes apart that differ in these dimensions."""
+    fields = [field for name in names for field in _FIELDS.get(name, (name,))]
     return attrgetter(*fields) if fields else lambda _: None
 
 

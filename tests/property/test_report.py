@@ -121,7 +121,9 @@ def test_a_report_equals_the_plain_sum_however_outcomes_are_split(
         for values, sums in found.tally.groups.groups.items()
     }
     assert rows == plain([(outcome, at) for outcome, at, _ in published], lane)
-    assert found.tally.hourly is not None
-    assert found.tally.hourly.whole() == found.tally.groups.whole()
+    timeline, whole = found.tally.timeline, found.tally.groups.whole()
+    assert timeline is not None
+    assert sum(sum(row.pico_usd) for row in timeline.rows.values()) == whole.pico_usd
+    assert sum(sum(row.tokens) for row in timeline.rows.values()) == whole.input_tokens + whole.output_tokens
     read = sum(PERIOD.since <= at for _, at, _ in published)
     assert found.tally.notes.lost >= read

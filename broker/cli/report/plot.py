@@ -3,7 +3,6 @@
 Loaded only for `--plot`: matplotlib is an extra of its own, `headrace[plot]`.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,21 +19,17 @@ from headrace.broker.amounts import counted
 from headrace.broker.cli.report.amounts import spoken_share, spoken_tokens, spoken_usd
 from headrace.broker.cli.report.table import NAMELESS, spoken_period
 from headrace.broker.cli.terminal import safe, short
-from headrace.broker.spending.breakdown import Summed, Values
-from headrace.broker.spending.question import ReportPeriod
 from headrace.broker.spending.report import SpendingReport
+from headrace.broker.spending.timeline import DAY, HOUR, Timeline, TimelineRow
 from headrace.schemas.spending import OTHERS
 
 _STACKED_MAX: Final = 7
 """Values with a colour of their own; the others are stacked on top, in grey."""
 _NAME_CHARS_MAX: Final = 26
-_BY_HOUR_UP_TO: Final = timedelta(days=8)
 _TICKS_MAX: Final = 12
-_HOUR: Final = timedelta(hours=1)
-_DAY: Final = timedelta(days=1)
 _MONDAY: Final = datetime(1970, 1, 5, tzinfo=UTC)
 """A week's ticks stand at Mondays."""
-_STEPS: Final = (_HOUR, 2 * _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR, _DAY, 2 * _DAY, 7 * _DAY, 14 * _DAY, 28 * _DAY)
+_STEPS: Final = (HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,49 +69,23 @@ class _Series:
     tokens: Sequence[float]
 
 
-@dataclass(frozen=True, slots=True)
-class _Bins:
-    """The hours or days of a period; the first and the last may be incomplete."""
-
-    period: ReportPeriod
-    width: timedelta
-
-    @classmethod
-    def of(cls, period: ReportPeriod) -> "_Bins":
-        return cls(period, _HOUR if period.length <= _BY_HOUR_UP_TO else _DAY)
-
-    @property
-    def begin(self) -> datetime:
-        return _floor(self.period.since, self.width)
-
-    @property
-    def count(self) -> int:
-        return -((self.begin - self.period.until) // self.width)
-
-    @property
-    def unit(self) -> str:
-        return "hour" if self.width == _HOUR else "day"
-
-    def number_of(self, at: datetime) -> int:
-        return (at - self.begin) // self.width
-
-
 def draw(report: SpendingReport, path: Path, *, dark: bool = False) -> None:
     """Write the picture, of the kind that the file's ending names. Raises OSError."""
-    look, bins = _DARK if dark else _LIGHT, _Bins.of(report.tally.question.period)
-    series = _series(report, bins, look)
+    look, time = _DARK if dark else _LIGHT, report.tally.timeline
+    assert time is not None  # noqa: S101 — programmer error: a chart is asked for before anything is read
+    series, unit = _series(time, look), "hour" if time.width == HOUR else "day"
     has_cost = bool(report.whole.sums.pico_usd)
     with rc_context(_style(look)):
         figure = Figure(figsize=(11, 7.2 if has_cost else 4.6), layout="constrained")
         figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)  # type: ignore[union-attr, call-arg] # of this layout
         panels = figure.subplots(2 if has_cost else 1, 1, sharex=True, squeeze=False)[:, 0]
         if has_cost:
-            _stack(panels[0], bins, [(each.usd, each.colour) for each in series], f"Cost per {bins.unit}", _tick_usd)
+            _stack(panels[0], time, [(each.usd, each.colour) for each in series], f"Cost per {unit}", _tick_usd)
         layers = [(each.tokens, each.colour) for each in series]
-        _stack(panels[-1], bins, layers, f"Tokens per {bins.unit}, input and output", _tick_tokens)
+        _stack(panels[-1], time, layers, f"Tokens per {unit}, input and output", _tick_tokens)
         for panel in panels:
-            _fade_incomplete(panel, bins, look)
-        _mark_time(panels[-1], bins)
+            _fade_incomplete(panel, time, look)
+        _mark_time(panels[-1], time)
         _legend(figure, report, series)
         _head(figure, report)
         metadata = {"Date": None} if path.suffix == ".svg" else {}
@@ -147,42 +116,38 @@ def _style(look: _Look) -> dict[Any, Any]:
     }
 
 
-def _series(report: SpendingReport, bins: _Bins, look: _Look) -> list[_Series]:
+def _series(time: Timeline, look: _Look) -> list[_Series]:
     """Return the layers, the largest first, below all others together."""
-    hourly = report.tally.hourly
-    groups: dict[Values, Summed] = {} if hourly is None else dict(hourly.groups)
-    sizes: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for (_, name), sums in groups.items():
-        sizes[name][0] += sums.pico_usd
-        sizes[name][1] += sums.input_tokens + sums.output_tokens
-    ordered = sorted((name for name in sizes if name != OTHERS), key=sizes.__getitem__, reverse=True)
-    own = ordered if len(sizes) <= _STACKED_MAX and OTHERS not in sizes else ordered[:_STACKED_MAX]
-    colours = dict(zip(own, look.stacked, strict=False))
-    rest = len(ordered) - len(own)
-    names = {name: safe(short(name or NAMELESS, _NAME_CHARS_MAX)) for name in own}
-    usd = {name: [0.0] * bins.count for name in [*own, OTHERS]}
-    tokens = {name: [0.0] * bins.count for name in [*own, OTHERS]}
-    for (hour, name), sums in groups.items():
-        number = bins.number_of(datetime.fromisoformat(hour))
-        layer = name if name in colours else OTHERS
-        if 0 <= number < bins.count:
-            usd[layer][number] += sums.pico_usd / 1e12
-            tokens[layer][number] += sums.input_tokens + sums.output_tokens
-    layers = [_Series(names[name], colours[name], usd[name], tokens[name]) for name in own]
-    if any(tokens[OTHERS]) or any(usd[OTHERS]):
-        layers.append(_Series(f"{rest:,} others" if rest else OTHERS, look.others, usd[OTHERS], tokens[OTHERS]))
+    sizes = {value: (sum(row.pico_usd), sum(row.tokens)) for value, row in time.rows.items()}
+    ordered = sorted((value for value in sizes if value != OTHERS), key=sizes.__getitem__, reverse=True)
+    own = ordered[:_STACKED_MAX]
+    layers = [
+        _layer(safe(short(value or NAMELESS, _NAME_CHARS_MAX)), colour, time.rows[value])
+        for value, colour in zip(own, look.stacked, strict=False)
+    ]
+    others = [time.rows[value] for value in (*ordered[_STACKED_MAX:], OTHERS) if value in time.rows]
+    if others:
+        together = TimelineRow([0] * time.bins, [0] * time.bins)
+        for row in others:
+            together.add(row)
+        name = OTHERS if OTHERS in time.rows else f"{len(others):,} more"
+        layers.append(_layer(name, look.others, together))
     return layers
+
+
+def _layer(name: str, colour: str, row: TimelineRow) -> _Series:
+    return _Series(name, colour, [pico_usd / 1e12 for pico_usd in row.pico_usd], row.tokens)
 
 
 def _stack(
     axes: Axes,
-    bins: _Bins,
+    time: Timeline,
     layers: Sequence[tuple[Sequence[float], str]],
     title: str,
     tick: Callable[[float, int | None], str],
 ) -> None:
-    edges = range(bins.count + 1)
-    below = [0.0] * bins.count
+    edges = range(time.bins + 1)
+    below = [0.0] * time.bins
     for amounts, colour in layers:
         above = [low + amount for low, amount in zip(below, amounts, strict=True)]
         axes.stairs(above, edges, baseline=below, fill=True, color=colour, linewidth=0)
@@ -206,31 +171,31 @@ def _tick_tokens(tokens: float, _: int | None) -> str:
     return f"{tokens:g}"
 
 
-def _fade_incomplete(axes: Axes, bins: _Bins, look: _Look) -> None:
+def _fade_incomplete(axes: Axes, time: Timeline, look: _Look) -> None:
     """Fade the first and the last hour or day where the period holds only a part of it."""
     ends = (
-        (0, bins.begin < bins.period.since),
-        (bins.count - 1, bins.begin + bins.count * bins.width > bins.period.until),
+        (0, time.begin < time.period.since),
+        (time.bins - 1, time.begin + time.bins * time.width > time.period.until),
     )
     for number, is_incomplete in ends:
-        if is_incomplete and bins.count > 2:
+        if is_incomplete and time.bins > 2:
             axes.axvspan(number, number + 1, color=look.ground, alpha=0.5, linewidth=0, zorder=3)
 
 
-def _mark_time(axes: Axes, bins: _Bins) -> None:
+def _mark_time(axes: Axes, time: Timeline) -> None:
     """Write days, or the hours of a short period, below; a thin line stands at each midnight of some days."""
-    axes.set_xlim(0, bins.count)
-    step = next((each for each in _STEPS if bins.count * bins.width / each <= _TICKS_MAX), _STEPS[-1])
-    first = _floor(bins.begin + step - timedelta(microseconds=1), step)
-    instants = [first + number * step for number in range((bins.begin + bins.count * bins.width - first) // step + 1)]
-    places = [(at - bins.begin) / bins.width for at in instants]
-    axes.set_xticks(places, [_name_of(at, step) for at in instants], ha="left" if step >= _DAY else "center")
+    axes.set_xlim(0, time.bins)
+    step = next((each for each in _STEPS if time.bins * time.width / each <= _TICKS_MAX), _STEPS[-1])
+    first = _floor(time.begin + step - timedelta(microseconds=1), step)
+    instants = [first + number * step for number in range((time.begin + time.bins * time.width - first) // step + 1)]
+    places = [(at - time.begin) / time.width for at in instants]
+    axes.set_xticks(places, [_name_of(at, step) for at in instants], ha="left" if step >= DAY else "center")
     axes.set_xlabel("UTC", loc="right", fontsize=9)
 
 
 def _name_of(at: datetime, step: timedelta) -> str:
     day = f"{at:%a} {at.day} {at:%b}"
-    return day if step >= _DAY else f"{at:%H:%M}\n{day}" if at.hour == 0 else f"{at:%H:%M}"
+    return day if step >= DAY else f"{at:%H:%M}\n{day}" if at.hour == 0 else f"{at:%H:%M}"
 
 
 def _legend(figure: Figure, report: SpendingReport, series: Sequence[_Series]) -> None:

@@ -28,9 +28,9 @@ def spent(**given: Any) -> SpentOutcome:
     return SpentOutcome(**{**told, **given})
 
 
-def tally(*dimensions: str, bill: CostFinder | None = None, groups_max: int = 100, **asked: Any) -> SpendingTally:
+def tally(*dimensions: str, costs: CostFinder | None = None, groups_max: int = 100, **asked: Any) -> SpendingTally:
     return SpendingTally(
-        ReportQuestion(ReportPeriod(SINCE, UNTIL), dimensions or ("lane",), **asked), bill, groups_max=groups_max
+        ReportQuestion(ReportPeriod(SINCE, UNTIL), dimensions or ("lane",), **asked), costs, groups_max=groups_max
     )
 
 
@@ -88,15 +88,23 @@ def test_outcomes_that_no_filter_matches_are_not_counted() -> None:
     assert outcomes(counted) == {("bulk",): 1}
 
 
-def test_sums_of_hours_are_by_the_first_dimension_that_is_no_time() -> None:
+def test_the_timeline_is_by_the_first_dimension_that_is_no_time() -> None:
     counted = tally("day", "template", "lane", by_hour=True)
     counted.add(spent(template="x"), 0)
-    counted.add(spent(template="x", timings=Timings(finished_at=UNTIL - timedelta(hours=2))), 0)
-    assert counted.hourly is not None
-    assert {values: sums.outcomes for values, sums in counted.hourly.groups.items()} == {
-        ("2026-11-28T13:00Z", "x"): 1,
-        ("2026-11-28T12:00Z", "x"): 1,
-    }
+    counted.add(spent(template="x", usage=None, cost=None), 0)
+    counted.add(spent(timings=Timings(finished_at=SINCE)), 0)
+    assert counted.timeline is not None
+    rows = counted.timeline.rows
+    assert (rows["x"].tokens[-1], rows["x"].pico_usd[-1]) == (400, 15_000_500_000)
+    assert (rows[""].tokens[0], sum(rows[""].tokens)) == (400, 400)
+
+
+def test_the_timeline_of_tiers_names_the_default_one() -> None:
+    counted = tally("tier", by_hour=True)
+    counted.add(spent(tier_asked="flex"), 0)
+    counted.add(spent(), 0)
+    assert counted.timeline is not None
+    assert set(counted.timeline.rows) == {"flex", "default"}
 
 
 def test_no_outcome_is_lost_where_groups_are_put_together_while_it_counts() -> None:
@@ -122,7 +130,7 @@ def test_the_price_lists_that_outcomes_carry_and_models_without_a_price_are_note
 
 def test_only_outcomes_without_a_cost_are_priced_by_the_present_list() -> None:
     prices = Dime()
-    counted = tally(bill=CostFinder(lambda: prices))
+    counted = tally(costs=CostFinder(lambda: prices))
     counted.add(spent(cost=Cost(micro_usd=1, price_list="a")), 0)
     counted.add(spent(cost=Cost(price_list="a", note="No price.")), 0)
     assert not prices.asked
@@ -134,7 +142,7 @@ def test_only_outcomes_without_a_cost_are_priced_by_the_present_list() -> None:
 
 
 def test_a_bill_that_reprices_replaces_every_cost_and_the_carried_lists_are_noted() -> None:
-    counted = tally(bill=CostFinder(Dime, reprices=True))
+    counted = tally(costs=CostFinder(Dime, reprices=True))
     counted.add(spent(), 0)
     counted.add(spent(cost=None), 0)
     counted.add(spent(model="new"), 0)
@@ -145,7 +153,7 @@ def test_a_bill_that_reprices_replaces_every_cost_and_the_carried_lists_are_note
 
 def test_totals_of_other_hours_or_names_are_not_counted() -> None:
     counted = tally("model", filters=NameFilters({"lane": ["bulk"]}), by_hour=True)
-    total = SpendingTotal(outcomes=5, unpriced=2)
+    total = SpendingTotal(outcomes=5, unpriced=2, input_tokens=70)
     assert counted.add_total(SpendingKey(HOUR, "bulk", "m"), total)
     assert counted.add_total(SpendingKey(HOUR - 23, "bulk", "m"), total)
     assert not counted.add_total(SpendingKey(HOUR - 24, "bulk", "m"), total)
@@ -153,8 +161,9 @@ def test_totals_of_other_hours_or_names_are_not_counted() -> None:
     assert not counted.add_total(SpendingKey(HOUR, "urgent", "m"), total)
     assert outcomes(counted) == {("m",): 10}
     assert counted.notes.unpriced == {"m": 4}
-    assert counted.hourly is not None
-    assert len(counted.hourly.groups) == 2
+    assert counted.timeline is not None
+    tokens = counted.timeline.rows["m"].tokens
+    assert (tokens[0], tokens[-1], sum(tokens)) == (70, 70, 140)
 
 
 def test_names_beyond_a_thousand_are_noted_together() -> None:
