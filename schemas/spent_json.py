@@ -13,6 +13,8 @@ from headrace.schemas.outcome import Cost, Usage
 from headrace.schemas.record import Headers
 from headrace.schemas.spending import SpentOutcome
 
+TOKENS_MAX: Final = 10**15
+"""Largest number of tokens, or of micro-dollars, that one outcome is believed."""
 _SUMMED: Final = ConfigDict(extra="ignore", frozen=True, from_attributes=True)
 _TYPES: Final = frozenset({names.TYPE_COMPLETED.encode(), names.TYPE_FAILED.encode()})
 
@@ -49,6 +51,19 @@ def decode_spent(value: bytes | None, headers: Headers = (), shape: type[SpentOu
         if name == names.CE_TYPE and text not in _TYPES:
             raise WireError("a value is no outcome that this release reads")
     try:
-        return shape.model_validate_json(value or b"")
+        outcome = shape.model_validate_json(value or b"")
     except ValidationError:
-        return shape.model_validate(decode_outcome(value, headers))
+        outcome = shape.model_validate(decode_outcome(value, headers))
+    if not _can_be_summed(outcome):
+        raise WireError("a value is an outcome with amounts that no call has")
+    return outcome
+
+
+def _can_be_summed(outcome: SpentOutcome) -> bool:
+    """Whether its amounts are such as a sum survives: an answer's usage is what a server says."""
+    usage, cost = outcome.usage, outcome.cost
+    if usage is not None and not 0 <= usage.input_tokens + usage.output_tokens + usage.cached_tokens <= TOKENS_MAX:
+        return False
+    if cost is not None and cost.micro_usd is not None and not 0 <= cost.micro_usd <= TOKENS_MAX:
+        return False
+    return (outcome.charge_tokens or 0) <= TOKENS_MAX and outcome.attempts <= TOKENS_MAX

@@ -78,5 +78,21 @@ def test_what_is_no_outcome_of_this_version_is_refused(record: Record) -> None:
         decode_spent(record.value, record.headers)
 
 
+@pytest.mark.parametrize(
+    "amounts",
+    [
+        b'"usage": {"input_tokens": 1' + b"0" * 400 + b"}",
+        b'"usage": {"output_tokens": -1}',
+        b'"cost": {"micro_usd": NaN}',
+        b'"cost": {"micro_usd": Infinity}',
+        b'"cost": {"micro_usd": -1}',
+        b'"charge_tokens": 1' + b"0" * 400,
+    ],
+)
+def test_amounts_that_no_call_has_are_refused(amounts: bytes) -> None:
+    with pytest.raises(WireError):
+        decode_spent(b'{"status": "completed", ' + amounts + b"}")
+
+
 def test_the_quick_shape_is_a_spent_outcome() -> None:
     assert issubclass(SummedOutcome, SpentOutcome)
