@@ -1,0 +1,56 @@
+"""Costs found after the fact: of outcomes that carry none, or of all, without touching them."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from headrace.broker.spending.sums import DEFAULT_TIER
+from headrace.schemas.outcome import Cost, Usage
+from headrace.schemas.spending import SpentOutcome
+
+_STEP_S: Final = 900
+"""Prices change with the day, or with the quarter of an hour: so a list looks a model up once in each."""
+
+
+class CallPrices(Protocol):
+    """The part of a price list that is needed here."""
+
+    @property
+    def version(self) -> str:
+        """Its name and version."""
+
+    def cost(self, model: str, usage: Usage, *, tier: str, at: datetime) -> Cost:
+        """Return what a call costs; never raises."""
+
+
+class CostFinder:
+    """Finds costs by one price list.
+
+    Attributes:
+        reprices: Whether costs that outcomes carry are replaced.
+    """
+
+    def __init__(self, load: Callable[[], CallPrices], *, reprices: bool = False) -> None:
+        """`load` is called at the first outcome without a cost: a price list takes a third of a second and 20 MB."""
+        self.reprices = reprices
+        self._load = load
+        self._prices: CallPrices | None = None
+
+    @property
+    def version(self) -> str:
+        """The price list's name and version; empty if it was not needed."""
+        return "" if self._prices is None else self._prices.version
+
+    def billed(self, outcome: SpentOutcome, at_s: float) -> SpentOutcome:
+        """Return an outcome that has usage, with its cost by this list at the instant of its answer."""
+        if self._prices is None:
+            self._prices = self._load()
+        assert outcome.usage is not None  # noqa: S101 — programmer error
+        at = datetime.fromtimestamp(at_s // _STEP_S * _STEP_S, UTC)
+        cost = self._prices.cost(outcome.model or "", outcome.usage, tier=tier_of(outcome), at=at)
+        return outcome.model_copy(update={"cost": cost})
+
+
+def tier_of(outcome: SpentOutcome) -> str:
+    """Return the tier that an outcome is counted under."""
+    return outcome.tier_served or outcome.tier_asked or DEFAULT_TIER
