@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from headrace.broker.spending.advice import answers, caps, constants, prefixes, repeats, tiers
+from headrace.broker.spending.advice import answers, caps, constants, optional, prefixes, repeats, tiers
 from headrace.broker.spending.advice.context import AdviceContext, Pricing
 from headrace.broker.spending.advice.duplicates import DuplicateBook
 from headrace.broker.spending.advice.finding import AdviceFinding, AdviceRules, CountTokens, Price
@@ -19,6 +19,7 @@ GROUPS_MAX: Final = 100
 """Groups of outcomes, and pools of requests, that are kept: the largest. Twice as many stand for a moment."""
 NAME_CHARS_MAX: Final = 256
 _USUAL: Final = AdviceRules()
+_ANALYSES: Final = tuple(each.findings for each in (prefixes, repeats, caps, tiers, constants, optional))
 Key = tuple[str | None, str]
 
 
@@ -100,7 +101,7 @@ class Advisor:
             found += answers.findings(group, context, caps.cap_of(joined.get(where, ())))
             found += answers.duplicates(group, further.get(where), share, context)
         for view in views_of(self._groups, joined):
-            for analyse in (prefixes.findings, repeats.findings, caps.findings, tiers.findings, constants.findings):
+            for analyse in _ANALYSES:
                 found += analyse(view, context)
         return sorted(
             found, key=lambda each: (each.is_question, -(each.micro_usd_a_day or 0), -each.tokens_a_day, each.kind)

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 PROMPT_CHARS_MAX: Final = 64 * 1024
 """Characters kept of a prompt: about 16,000 tokens, ten times the prompts that OpenAI's caching begins with."""
+VALUES_MAX: Final = 50_000
+"""Values of a body that are read: more than fit the text that is kept, unless most of them are empty."""
 IMAGE_BYTES: Final = 765 * 4
 """Weight of an image, in bytes of text with as many tokens."""
 _IMAGES: Final = frozenset({"image_url", "input_image", "input_audio", "input_file", "file"})
@@ -53,37 +55,49 @@ def prompt_of(body: Mapping[str, Any]) -> Prompt:
 
 def _parts(body: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
     """Yield the texts in order, and whether each belongs to the instructions."""
-    for name in ("tools", "functions"):
-        yield from ((text, True) for text in _texts(body.get(name)))
-    for name in _SCHEMAS:
-        yield from ((text, True) for text in _texts(body.get(name)))
-    yield from ((text, True) for text in _texts(body.get("instructions")))
+    walk = _Walk()
+    for name in ("tools", "functions", *_SCHEMAS, "instructions"):
+        yield from ((text, True) for text in walk.texts(body.get(name)))
     items = body.get("messages", body.get("input"))
     for item in items if isinstance(items, list) else [items]:
         role = item.get("role") if isinstance(item, Mapping) else None
         is_instruction = isinstance(role, str) and role in _INSTRUCTING
-        yield from ((text, is_instruction) for text in _texts(item))
+        yield from ((text, is_instruction) for text in walk.texts(item))
+        if not walk.steps_left:
+            return
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts below a JSON value in order, without recursion; an image as a digest that begins with NUL."""
-    stack: list[Iterator[Any]] = [iter((value,))]
-    while stack:
-        current = next(stack[-1], _DONE)
-        if current is _DONE:
-            stack.pop()
-        elif isinstance(current, str):
-            if current:
-                yield current.lstrip("\0") or " "
-        elif isinstance(current, Mapping):
-            if current.get("type") in _IMAGES if isinstance(current.get("type"), str) else False:
-                yield _digest_of(current)
-            else:
-                stack.append(iter(_fields(current)))
-        elif isinstance(current, list | tuple):
-            stack.append(iter(current))
-        elif current is not None and not isinstance(current, bool):
-            yield str(current) if isinstance(current, float) else _number(current)
+class _Walk:
+    """Reading of a body's values, at most `VALUES_MAX` of them, without recursion."""
+
+    def __init__(self) -> None:
+        self.steps_left = VALUES_MAX
+
+    def texts(self, value: Any) -> Iterator[str]:
+        """Yield the texts below a value in order; an image as a digest that begins with NUL."""
+        stack: list[Iterator[Any]] = [iter((value,))]
+        while stack and self.steps_left:
+            self.steps_left -= 1
+            current = next(stack[-1], _DONE)
+            if current is _DONE:
+                stack.pop()
+            elif isinstance(current, str):
+                if current:
+                    yield current.lstrip("\0") or " "
+            elif isinstance(current, Mapping):
+                if _is_image(current):
+                    yield _digest_of(current)
+                else:
+                    stack.append(iter(_fields(current)))
+            elif isinstance(current, list | tuple):
+                stack.append(iter(current))
+            elif current is not None and not isinstance(current, bool):
+                yield str(current) if isinstance(current, float) else _number(current)
+
+
+def _is_image(mapping: Mapping[str, Any]) -> bool:
+    kind = mapping.get("type")
+    return isinstance(kind, str) and kind in _IMAGES
 
 
 def _fields(mapping: Mapping[str, Any]) -> Iterator[Any]:

@@ -30,13 +30,18 @@ class Repeats:
     first_at: int
 
 
+def clauses_of(text: str) -> set[str]:
+    """Return the clauses of a prompt: its text between line breaks and punctuation."""
+    return set(_CLAUSE.findall(text))
+
+
 class ConstantText:
     """The clauses that stand in nearly all of some prompts."""
 
     def __init__(self, texts: list[str]) -> None:
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(set(_CLAUSE.findall(text)))
+            counts.update(clauses_of(text))
         least = CONSTANT_SHARE * len(texts)
         self._clauses = frozenset(clause for clause, count in counts.items() if count >= least)
 

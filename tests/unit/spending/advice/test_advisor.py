@@ -51,12 +51,6 @@ def test_findings_do_not_depend_on_the_order_in_which_outcomes_and_requests_come
         assert [each.as_json() for each in advisor.findings()] == expected
 
 
-def _price():  # type: ignore[no-untyped-def]
-    from benchmarks.advice.prices import price  # noqa: PLC0415 — used once
-
-    return price
-
-
 def test_a_period_of_days_is_stated_by_the_day_and_a_shorter_one_is_not_extrapolated() -> None:
     outcomes = [answered(n, finish="length") for n in range(400)]
     assert only(advised(outcomes), Waste.CUT_OFF).tokens_a_day == 400 * 1_200
