@@ -70,7 +70,7 @@ class Advisor:
             self._sampled[id_hash] += 1
         if dropped is not None:
             self._forget(dropped)
-        if outcome.status == "completed" and outcome.usage is not None:
+        if outcome.status == "completed":
             self._duplicates.add(outcome, id_hash, group)
         self._note_instant(seconds(outcome.timings.finished_at))
 

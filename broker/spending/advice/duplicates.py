@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from headrace.broker.spending.advice.groups import CallSums, OutcomeGroup
+from headrace.broker.spending.advice.records import pico_usd_of
 from headrace.broker.spending.advice.sampling import HASH_MAX, hash_of
 from headrace.schemas.spending import AdvisedOutcome
 
@@ -35,8 +36,8 @@ class DuplicateBook:
         return self._below / HASH_MAX
 
     def add(self, outcome: AdvisedOutcome, id_hash: int, group: OutcomeGroup) -> None:
-        """Count an outcome with usage, if its digest is one of those followed."""
-        if not outcome.request_digest:
+        """Count an answered outcome, if its digest is one of those followed."""
+        if outcome.usage is None or not outcome.request_digest:
             return
         digest = hash_of(outcome.request_digest[:_DIGEST_CHARS_MAX])
         if digest >= self._below:
@@ -49,7 +50,7 @@ class DuplicateBook:
         elif known.first_id != id_hash:
             if known.further is None:
                 known.further = CallSums()
-            known.further.add(outcome)
+            known.further.add(outcome.usage, pico_usd_of(outcome.cost))
 
     def by_group(self) -> dict[tuple[str | None, str], tuple[int, CallSums]]:
         """Return for each group how many digests were answered again, and the sums of those further answers."""

@@ -43,11 +43,8 @@ class CallSums:
     pico_usd: int = 0
     unpriced: int = 0
 
-    def add(self, outcome: AdvisedOutcome) -> None:
-        """Count an outcome with usage."""
-        usage = outcome.usage
-        assert usage is not None  # noqa: S101 — programmer error: only outcomes with usage are summed
-        pico_usd = pico_usd_of(outcome.cost)
+    def add(self, usage: Usage, pico_usd: int | None) -> None:
+        """Count a call."""
         self.calls += 1
         self.input += usage.input_tokens
         self.cached += usage.cached_tokens
@@ -142,7 +139,7 @@ class OutcomeGroup:
     def _add_failed(self, outcome: AdvisedOutcome) -> None:
         reason = (outcome.reason or "")[:64]
         if outcome.usage is not None and (len(self.failed) < LANES_MAX or reason in self.failed):
-            self.failed.setdefault(reason, CallSums()).add(outcome)
+            self.failed.setdefault(reason, CallSums()).add(outcome.usage, pico_usd_of(outcome.cost))
         elif reason == "deadline_exceeded" and outcome.attempts:
             self.unmetered_late += 1
 
@@ -150,18 +147,19 @@ class OutcomeGroup:
         usage = outcome.usage
         assert usage is not None  # noqa: S101 — programmer error: the caller has looked
         self.price_model = outcome.model or self.price_model
-        self.answered.add(outcome)
+        pico_usd = pico_usd_of(outcome.cost)
+        self.answered.add(usage, pico_usd)
         self.reasoning += usage.reasoning_tokens
         self.outputs[bucket_of(usage.output_tokens)] += 1
         self.output_max = max(self.output_max, usage.output_tokens)
         if outcome.finish == "length":
-            self.cut.add(outcome)
+            self.cut.add(usage, pico_usd)
         tier = (outcome.tier_served or outcome.tier_asked or "default")[:32]
         if len(self.tiers) < LANES_MAX or tier in self.tiers:
             self.tiers[tier] += 1
         lane = ((outcome.lane or "")[:256], (outcome.tier_asked or "")[:32])
         if len(self.lanes) < LANES_MAX or lane in self.lanes:
-            self.lanes.setdefault(lane, CallSums()).add(outcome)
+            self.lanes.setdefault(lane, CallSums()).add(usage, pico_usd)
         called_s = seconds(outcome.timings.called_at or outcome.timings.finished_at)
         if called_s is not None and len(self.slots) < SLOTS_MAX:
             self.slots.add(int(called_s // SLOT_S))

@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from headrace.broker.core.endpoints import ENDPOINT_TABLE
@@ -69,6 +70,7 @@ class Joined(NamedTuple):
     outcome: OutcomeFacts
 
 
+@lru_cache(1_024)
 def family_of(model: str) -> str:
     """Return a model's name without the date of its snapshot, as requests name it: `gpt-4o` of `gpt-4o-2024-08-06`."""
     return _SNAPSHOT.sub("", model)
