@@ -87,12 +87,25 @@ class Advisor:
         id_hash = hash_of(request.id)
         key = id_hash if id_hash in self._sampled else id_hash + HASH_MAX
         if pool.sample.wants(key):
-            pool.put(key, facts_of_request(decoded, lane[:NAME_CHARS_MAX], self._count))
+            pool.put(key, facts_of_request(decoded, lane[:NAME_CHARS_MAX]))
 
-    def findings(self, *, show_prompts: bool = False) -> list[AdviceFinding]:
-        """Return what was found, the largest saving of money first; questions come last."""
+    def wants(self, request_id: str) -> bool:
+        """Return whether the outcome of a request is among those kept, so that the request is of use."""
+        return hash_of(request_id) in self._sampled
+
+    def findings(self, *, days: float | None = None, show_prompts: bool = False) -> list[AdviceFinding]:
+        """Return what was found, the largest saving of money first; questions come last.
+
+        `days` is the length of the period if it is known; else it reaches from the first to the last outcome. A period
+        shorter than a day is not extrapolated.
+        """
         context = AdviceContext(
-            self._pricing, self._rules, self._days(), self._count, self._lane_deadlines_s, show_prompts=show_prompts
+            self._pricing,
+            self._rules,
+            max(1.0, days or self._days()),
+            self._count,
+            self._lane_deadlines_s,
+            show_prompts=show_prompts,
         )
         found: list[AdviceFinding] = []
         further, share = self._duplicates.by_group(), self._duplicates.share
@@ -100,7 +113,7 @@ class Advisor:
         for where, group in self._groups.items():
             found += answers.findings(group, context, caps.cap_of(joined.get(where, ())))
             found += answers.duplicates(group, further.get(where), share, context)
-        for view in views_of(self._groups, joined):
+        for view in views_of(self._groups, joined, self._count):
             for analyse in _ANALYSES:
                 found += analyse(view, context)
         return sorted(
@@ -108,10 +121,8 @@ class Advisor:
         )
 
     def _days(self) -> float:
-        """Return the length of the period in days, at least one: a shorter one is not extrapolated."""
-        if self._first_s is None or self._last_s is None:
-            return 1.0
-        return max(1.0, (self._last_s - self._first_s) / 86_400)
+        """Return the days from the first outcome to the last."""
+        return 0.0 if self._first_s is None or self._last_s is None else (self._last_s - self._first_s) / 86_400
 
     def _note_instant(self, instant_s: float | None) -> None:
         if instant_s is not None:

@@ -43,7 +43,7 @@ class OutcomeFacts(NamedTuple):
 
 
 class RequestFacts(NamedTuple):
-    """One request. `tokens` estimates its prompt, `packed` holds its text; `caps` is the cap on each answer."""
+    """One request. `packed` holds the kept text of its prompt, `cap` is the cap on each answer."""
 
     lane: str
     deadline_s: float | None
@@ -53,14 +53,20 @@ class RequestFacts(NamedTuple):
     has_cache_key: bool
     is_cacheable: bool
     bytes_total: int
-    tokens: float
-    tokens_per_byte: float
+    kept_bytes: int
     packed: bytes
     beginning: str
 
     def text(self) -> str:
         """Return the kept text of its prompt."""
         return zlib.decompress(self.packed).decode()
+
+    def tokens(self, model: str, count: CountTokens | None) -> float:
+        """Estimate the tokens of its prompt: counted as far as its text is kept, the rest in proportion."""
+        counted = None if count is None else count(model, self.text())
+        if counted is None or not self.kept_bytes:
+            return self.bytes_total / BYTES_PER_TOKEN
+        return counted * self.bytes_total / self.kept_bytes
 
 
 class Joined(NamedTuple):
@@ -103,11 +109,10 @@ def facts_of_outcome(outcome: AdvisedOutcome, model: str) -> OutcomeFacts:
     )
 
 
-def facts_of_request(decoded: DecodedRequest, lane: str, count: CountTokens | None) -> RequestFacts:
+def facts_of_request(decoded: DecodedRequest, lane: str) -> RequestFacts:
     """Return what is kept of a request. Never raises, whatever its body."""
     request = decoded.request
     prompt = prompt_of(request.body)
-    tokens = _estimate(prompt, request.model or "", count)
     cap_name, cap = _cap_of(request.body)
     return RequestFacts(
         lane=lane,
@@ -118,8 +123,7 @@ def facts_of_request(decoded: DecodedRequest, lane: str, count: CountTokens | No
         has_cache_key=isinstance(request.body.get("prompt_cache_key"), str),
         is_cacheable=request.endpoint != "embeddings",
         bytes_total=prompt.bytes_total,
-        tokens=tokens,
-        tokens_per_byte=tokens / max(1, prompt.bytes_total),
+        kept_bytes=prompt.kept_bytes,
         packed=zlib.compress(prompt.text.encode(errors="replace"), 1),
         beginning="" if request.template is not None else beginning_of(prompt),
     )
@@ -141,14 +145,6 @@ def seconds(instant: datetime | None) -> float | None:
     if instant is None:
         return None
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
-
-
-def _estimate(prompt: Prompt, model: str, count: CountTokens | None) -> float:
-    """Return the tokens of a prompt: counted as far as its text is kept, the rest in proportion."""
-    counted = None if count is None else count(model, prompt.text)
-    if counted is None or not prompt.kept_bytes:
-        return prompt.bytes_total / BYTES_PER_TOKEN
-    return counted * prompt.bytes_total / prompt.kept_bytes
 
 
 def _cap_of(body: Mapping[str, Any]) -> tuple[str, int | None]:

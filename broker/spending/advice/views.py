@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from headrace.broker.spending.advice.context import Pricing
-from headrace.broker.spending.advice.finding import Subject
+from headrace.broker.spending.advice.finding import CountTokens, Subject
 from headrace.broker.spending.advice.groups import CallSums, OutcomeGroup, RequestPool
 from headrace.broker.spending.advice.records import Joined
 from headrace.broker.spending.advice.sampling import HASH_MAX
@@ -24,6 +24,7 @@ class WorkloadView:
     Attributes:
         sums: Of its answered calls, if they have a group of their own; else scaled from the joined ones.
         joined: Requests with their outcomes, at most as many as are sampled.
+        count: Counts tokens of texts; None: four bytes are one.
         scale: Reported input tokens for each estimated one.
         group: The outcomes of its template and model.
         share: Its share of that group's calls.
@@ -36,10 +37,11 @@ class WorkloadView:
     joined: list[Joined]
     group: OutcomeGroup
     share: float = 1.0
+    count: CountTokens | None = None
     scale: float = field(init=False)
 
     def __post_init__(self) -> None:
-        estimated = sum(pair.request.tokens for pair in self.joined)
+        estimated = sum(pair.request.tokens(self.price_model, self.count) for pair in self.joined)
         reported = sum(pair.outcome.input for pair in self.joined)
         scale = reported / estimated if estimated else 1.0
         self.scale = scale if 1 / SCALE_MAX <= scale <= SCALE_MAX else 1.0
@@ -96,22 +98,24 @@ def joined_by_group(
 
 
 def views_of(
-    groups: Mapping[tuple[str | None, str], OutcomeGroup], joined: Mapping[tuple[str | None, str], list[Joined]]
+    groups: Mapping[tuple[str | None, str], OutcomeGroup],
+    joined: Mapping[tuple[str | None, str], list[Joined]],
+    count: CountTokens | None,
 ) -> list[WorkloadView]:
     """Return a view of each workload of which some requests have been joined."""
-    return [view for where, pairs in joined.items() for view in _views_in(groups[where], pairs)]
+    return [view for where, pairs in joined.items() for view in _views_in(groups[where], pairs, count)]
 
 
-def _views_in(group: OutcomeGroup, pairs: list[Joined]) -> list[WorkloadView]:
+def _views_in(group: OutcomeGroup, pairs: list[Joined], count: CountTokens | None) -> list[WorkloadView]:
     if group.template is not None:
-        return [WorkloadView(group.template, None, group.model, group.answered, pairs, group)]
+        return [WorkloadView(group.template, None, group.model, group.answered, pairs, group, count=count)]
     beginnings = Counter(pair.request.beginning for pair in pairs)
     views = []
     for beginning in beginnings:
         mine = [pair for pair in pairs if pair.request.beginning == beginning]
         share = len(mine) / len(pairs)
         sums = scaled(mine, group.answered.calls * share)
-        views.append(WorkloadView(None, beginning, group.model, sums, mine, group, share))
+        views.append(WorkloadView(None, beginning, group.model, sums, mine, group, share, count))
     return views
 
 

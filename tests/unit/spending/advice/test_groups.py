@@ -55,7 +55,7 @@ def test_a_pool_keeps_fewer_requests_where_their_text_would_take_more_than_its_b
     pool = RequestPool("welcome")
     for n in range(60):
         noise = random.Random(n).randbytes(32_000).hex()
-        pool.put(hash_of(str(n)), facts_of_request(asked(n, noise), "bulk", None))
+        pool.put(hash_of(str(n)), facts_of_request(asked(n, noise), "bulk"))
     assert REQUESTS_LEAST <= len(pool.sample) < 60 < REQUESTS_SAMPLED
     held = sum(len(facts.packed) for _, facts in pool.sample.items())
     assert held == pool.packed_bytes

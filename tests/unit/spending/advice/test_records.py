@@ -56,22 +56,23 @@ def test_a_snapshot_belongs_to_its_model(model: str, family: str) -> None:
     ],
 )
 def test_a_cap_is_a_positive_whole_number(body: dict[str, object], cap: tuple[str, int | None]) -> None:
-    facts = facts_of_request(asked(1, **body), "bulk", None)
+    facts = facts_of_request(asked(1, **body), "bulk")
     assert (facts.cap_name, facts.cap) == cap
 
 
 def test_a_deadline_of_a_replay_takes_precedence() -> None:
     at = datetime(2026, 11, 28, tzinfo=UTC)
     decoded = asked(1, deadline=at)
-    assert facts_of_request(decoded, "bulk", None).deadline_s == at.timestamp()
+    assert facts_of_request(decoded, "bulk").deadline_s == at.timestamp()
 
 
 def test_tokens_are_counted_as_far_as_the_text_is_kept_and_in_proportion_beyond_it() -> None:
-    counted = facts_of_request(asked(1, "a" * 1_000_000), "bulk", lambda _model, text: len(text) // 2)
-    assert counted.tokens == pytest.approx(500_000, rel=0.01)
-    assert facts_of_request(asked(1, "a" * 4_000), "bulk", lambda _model, _text: None).tokens == 1_000.25
+    long, short = (facts_of_request(asked(1, "a" * length), "bulk") for length in (1_000_000, 4_000))
+    assert long.tokens("gpt-4o", lambda _model, text: len(text) // 2) == pytest.approx(500_000, rel=0.01)
+    assert short.tokens("gpt-4o", lambda _model, _text: None) == 1_000.25
+    assert short.tokens("gpt-4o", None) == 1_000.25
 
 
 def test_a_template_needs_no_digest_of_the_beginning() -> None:
-    assert facts_of_request(asked(1), "bulk", None).beginning == ""
-    assert facts_of_request(asked(1, template=None), "bulk", None).beginning != ""
+    assert facts_of_request(asked(1), "bulk").beginning == ""
+    assert facts_of_request(asked(1, template=None), "bulk").beginning != ""
