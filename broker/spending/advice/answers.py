@@ -3,7 +3,7 @@
 from typing import Final
 
 from headrace.broker.spending.advice.context import AdviceContext
-from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect, Waste
+from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect, Waste, percent
 from headrace.broker.spending.advice.groups import CallSums, OutcomeGroup
 from headrace.broker.spending.sizes import quantile
 
@@ -146,7 +146,7 @@ def _cheaper_model(group: OutcomeGroup, context: AdviceContext) -> AdviceFinding
             Waste.CHEAPER_MODEL,
             group.subject,
             what=(
-                f"Would {name} do? It costs {remaining:.0%} of {group.model}, and 95 % of the answers have "
+                f"Would {name} do? It costs {percent(remaining)} of {group.model}, and 95 % of the answers have "
                 f"{long_answer} tokens or less."
             ),
             how=f'Send a hundred of these requests with model "{name}" as well, and compare the answers.',

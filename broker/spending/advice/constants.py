@@ -4,7 +4,7 @@ from typing import Final
 
 from headrace.broker.spending.advice.beginnings import TokenCounts, beginnings_of, cacheable, has_cache
 from headrace.broker.spending.advice.context import AdviceContext
-from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect, Waste
+from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect, Waste, percent
 from headrace.broker.spending.advice.segments import ConstantText
 from headrace.broker.spending.advice.views import WorkloadView
 
@@ -29,7 +29,7 @@ def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
     finding = context.finding(
         Waste.CONSTANT_PART,
         view.subject,
-        what=f"The same {each:,.0f} tokens stand in every prompt, uncached: {share:.0%} of all that is paid.",
+        what=f"The same {each:,.0f} tokens stand in every prompt, uncached: {percent(share)} of all that is paid.",
         how=(
             "Could they be fewer, or could one request do the work of several, so that they are sent once for all of "
             "them? The amounts are what these tokens use now."

@@ -13,6 +13,11 @@ CountTokens = Callable[[str, str], int | None]
 """Tokens of a text for a model; None if they cannot be counted."""
 
 
+def percent(share: float) -> str:
+    """Return a share as a sentence has it: `12 %`."""
+    return f"{100 * share:.0f} %"
+
+
 class Waste(StrEnum):
     """What a finding is about."""
 

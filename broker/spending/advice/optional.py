@@ -6,7 +6,7 @@ from typing import Final
 
 from headrace.broker.spending.advice.beginnings import TokenCounts
 from headrace.broker.spending.advice.context import AdviceContext
-from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect, Waste
+from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect, Waste, percent
 from headrace.broker.spending.advice.segments import clauses_of
 from headrace.broker.spending.advice.views import WorkloadView
 
@@ -40,8 +40,8 @@ def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
         Waste.OPTIONAL_PART,
         view.subject,
         what=(
-            f"{share:.0%} of the prompts contain a part of {tokens:,.0f} tokens, without which answers were as long: "
-            f"{difference[0]:,.0f} tokens with it, {difference[1]:,.0f} without."
+            f"{percent(share)} of the prompts contain a part of {tokens:,.0f} tokens, without which answers were as "
+            f"long: {difference[0]:,.0f} tokens with it, {difference[1]:,.0f} without."
         ),
         how=(
             "Is it needed? The length of answers says nothing of their worth: compare some with it and some without. "

@@ -3,7 +3,7 @@
 from typing import Final
 
 from headrace.broker.spending.advice.context import AdviceContext
-from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect, Waste
+from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect, Waste, percent
 from headrace.broker.spending.advice.groups import CallSums
 from headrace.broker.spending.advice.records import Joined
 from headrace.broker.spending.advice.views import WorkloadView, quantile, scaled
@@ -39,8 +39,8 @@ def _cheaper_tier(view: WorkloadView, context: AdviceContext, lane: str) -> Advi
         view.subject,
         what=f"Requests name no tier; 95 % of answers come {at_least / 60:,.0f} minutes or more before the deadline.",
         how=(
-            f'Set service_tier to "{CHEAP_TIER}" in the bodies for this lane: {remaining:.0%} of the price, slower '
-            "and at times without capacity; such a request is tried again until its deadline."
+            f'Set service_tier to "{CHEAP_TIER}" in the bodies for this lane: {percent(remaining)} of the price, but '
+            "slower, and at times without capacity; such a request is tried again until its deadline."
         ),
         tokens=sums.tokens,
         effect=SavingEffect.CHEAPER,
