@@ -46,10 +46,10 @@ class CallSums:
     def add(self, usage: Usage, pico_usd: int | None) -> None:
         """Count a call."""
         self.calls += 1
-        self.input += usage.input_tokens
-        self.cached += usage.cached_tokens
-        self.written += usage.cache_write_tokens
-        self.output += usage.output_tokens
+        self.input += max(0, usage.input_tokens)
+        self.cached += max(0, usage.cached_tokens)
+        self.written += max(0, usage.cache_write_tokens)
+        self.output += max(0, usage.output_tokens)
         self.pico_usd += pico_usd or 0
         self.unpriced += pico_usd is None
 

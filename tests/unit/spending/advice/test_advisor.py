@@ -78,5 +78,10 @@ def test_requests_of_a_much_longer_period_still_meet_the_outcomes() -> None:
     assert only(advisor.findings(), Waste.UNCACHED_PREFIX).sample == 96
 
 
+def test_what_is_little_beside_the_rest_of_its_template_is_no_finding() -> None:
+    outcomes = [answered(n, finish="length" if n < 30 else "stop") for n in range(1_000)]
+    assert advised(outcomes) == []  # 36,000 tokens, but 3 % of all
+
+
 def test_nothing_is_no_finding() -> None:
     assert Advisor().findings() == []

@@ -78,6 +78,7 @@ def test_without_prices_there_is_no_amount_of_money_and_no_question_of_a_model()
     assert found.micro_usd_a_day is None
 
 
-def test_a_price_that_is_no_number_is_no_price() -> None:
-    outcomes = [answered(n, finish="length", cost=Cost(micro_usd=float("nan"))) for n in range(100)]
+@pytest.mark.parametrize("micro_usd", [float("nan"), float("inf"), 1e308, -1.0])
+def test_a_price_that_is_no_amount_of_money_is_no_price(micro_usd: float) -> None:
+    outcomes = [answered(n, finish="length", cost=Cost(micro_usd=micro_usd)) for n in range(100)]
     assert only(advised(outcomes, prices=None), Waste.CUT_OFF).micro_usd_a_day is None
