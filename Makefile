@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-units-but-core test-simulations test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes bench-gateway gateway-batch gateway-kills gateway-hostile hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
+.PHONY: help install demo test test-virtual test-units-but-core test-simulations test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes bench-gateway bench-report gateway-batch gateway-kills gateway-hostile hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -98,6 +98,9 @@ chaos-short: $(STAMP) ## a dozen of these faults in two minutes, the same each t
 
 hostile: $(STAMP) ## 200,000 hostile records beside good ones, on a real Kafka: an hour, half of it at RATE=150 (SEEDS=10, RECORDS=20000)
 	@$(BIN)/python -m tests.hostile.flood --seeds $(or $(SEEDS),10) --records $(or $(RECORDS),20000) --rate $(or $(RATE),60)
+
+bench-report: $(STAMP) ## measure headrace report over a million outcomes on a real Kafka: two minutes, 3 GB of disk (OUTCOMES=1000000, BY=tenant,template, TENANTS=200)
+	@$(BIN)/python -m benchmarks.report --outcomes $(or $(OUTCOMES),1000000) --by $(or $(BY),tenant,template) --tenants $(or $(TENANTS),200)
 
 bench-gateway: $(STAMP) ## measure the gateway beside GenerationClient: three minutes (RATE=100, SPAN_S=60, AT_ONCE=2000, STREAMS=200)
 	@$(BIN)/python -m benchmarks.gateway --rate $(or $(RATE),100) --seconds $(or $(SPAN_S),60) $(AT_ONCE:%=--at-once % --latency 20) $(STREAMS:%=--streams %)

@@ -39,6 +39,7 @@ VERBS = (
     _verb("results", "results:results", "Show past outcomes, or follow new ones."),
     _verb("dead-letters", "dead_letters.verb:app", "Requests that are not tried again: list, show, replay them."),
     _verb("status", "status.verb:status", "Show the leader, problems, backlog and remaining quota."),
+    _verb("report", "report.verb:report", "Report tokens and cost by lane, model, tenant or template."),
     _verb("explain", "explain.verb:explain", "Explain an answer or an error of OpenAI."),
     _verb("simulate", "simulate.verb:simulate", "Plan capacity: simulate a workload on a quota, in seconds."),
     _verb("schemas", "schemas:app", "Message formats as JSON Schemas and an AsyncAPI document."),

@@ -19,6 +19,7 @@ from headrace.broker.testing.client_answers import MemoryAnswers, reached, read
 from headrace.broker.testing.kafka import GroupOffsets, KafkaLink, MemoryKafka
 from headrace.broker.testing.kafka_log import PartitionLog
 from headrace.broker.testing.keyed import MemoryHomeAnswers, MemoryKeyedLog
+from headrace.broker.testing.ranges import MemoryRanges
 from headrace.schemas.record import Record
 from headrace.schemas.topics import MESSAGE_BYTES_MAX
 
@@ -59,6 +60,10 @@ class MemoryClientDoors:
     def keyed(self, topic: str) -> "MemoryKeyedLog":
         """See `GatewayDoors.keyed`."""
         return MemoryKeyedLog(self._link, topic=topic)
+
+    def range_log(self, topic: str) -> "MemoryRanges":
+        """See `headrace.broker.range_ports.RangeDoors.range_log`."""
+        return MemoryRanges(self._link, topic=topic)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def leads(tmp_path: Path) -> str:
     return str(file)
 
 
-@pytest.mark.parametrize("verb", ["topics check", "submit LEADS", "submit LEADS --wait", "results"])
+@pytest.mark.parametrize("verb", ["topics check", "submit LEADS", "submit LEADS --wait", "results", "report"])
 def test_four_mistakes_are_four_sentences(
     kafka: SecuredKafka,
     leads: str,

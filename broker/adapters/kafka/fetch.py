@@ -19,7 +19,14 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.errors import LeaderNotAvailableError, NoError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 
-from headrace.broker.adapters.kafka.batches import Pieces, first_batch, is_packed, readable_batches, screened
+from headrace.broker.adapters.kafka.batches import (
+    Pieces,
+    ReadableBatch,
+    first_batch,
+    is_packed,
+    readable_batches,
+    screened,
+)
 from headrace.broker.adapters.kafka.fetched_batches import FetchedBatches
 from headrace.broker.errors import LogUnavailable
 
@@ -115,6 +122,18 @@ async def fetched_packed(consumer: AIOKafkaConsumer, place: KafkaPartition, firs
         LogUnavailable: Kafka says that something is readable there, and sends nothing.
     """
     bytes_max = consumer._fetcher._max_partition_fetch_bytes  # noqa: SLF001 — what `limit_prefetch` has set
+    batches, end = await fetched_range(consumer, place, first, bytes_max=bytes_max)
+    return FetchedBatches(batches, end, first)
+
+
+async def fetched_range(
+    consumer: AIOKafkaConsumer, place: KafkaPartition, first: int, *, bytes_max: int
+) -> tuple[Sequence[ReadableBatch], int]:
+    """Fetch as `fetched_packed`; return the batches, and the offset behind all that was fetched.
+
+    Raises:
+        KafkaError, LogUnavailable: As `fetched_packed`.
+    """
     while True:
         fetch = await _fetch(consumer, place, first, bytes_max=bytes_max, wait_ms=0)
         if isinstance(fetch, _Throttled):
@@ -122,7 +141,7 @@ async def fetched_packed(consumer: AIOKafkaConsumer, place: KafkaPartition, firs
             continue
         batches, end = readable_batches(fetch.data, first, fetch.aborted)
         if batches or first >= fetch.stable_end:
-            return FetchedBatches(batches, end, first)
+            return batches, end
         if end == first:
             raise LogUnavailable(
                 f"{place.topic}/{place.partition} has records from offset {first} on; Kafka sends none."

@@ -1,0 +1,134 @@
+"""The sums of a report: those of its period, and those of an earlier one to compare with."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from headrace.broker.adapters.kafka.connection import KafkaConnection
+from headrace.broker.adapters.kafka.ranges import KafkaRanges
+from headrace.broker.cli.patience import closing, kafka_at, within
+from headrace.broker.cli.report.reading import (
+    SUMS_ONLY,
+    OutcomeShape,
+    ReadingProgress,
+    read_requests,
+    read_results,
+    read_totals,
+)
+from headrace.broker.client_ports import ClientDoors
+from headrace.broker.errors import InvalidRequest, MissingTopic, RightsError
+from headrace.broker.range_ports import RangeDoors, RangeLog
+from headrace.broker.spending.billing import CostFinder
+from headrace.broker.spending.question import ReportQuestion
+from headrace.broker.spending.report import Compared
+from headrace.broker.spending.tally import SpendingTally
+from headrace.schemas.request_codec import DecodedRequest
+from headrace.schemas.topics import requests_topic, results_topic
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What was read: sums, the topic they come from, from when on it has everything, and what to compare with."""
+
+    tally: SpendingTally
+    topic: str
+    reaches_back_to: datetime | None
+    compared: Compared | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """One reading for a report; `from_totals`: of the hourly totals instead of the outcomes."""
+
+    connection: KafkaConnection | ClientDoors
+    topic_prefix: str
+    question: ReportQuestion
+    from_totals: bool = False
+    timeout_s: float = 10.0
+
+    @property
+    def results_topic(self) -> str:
+        """The topic of outcomes."""
+        return results_topic(self.topic_prefix)
+
+    @property
+    def totals_topic(self) -> str:
+        """The topic of hourly totals."""
+        return f"{self.topic_prefix}.totals"
+
+    async def gather(
+        self, progress: ReadingProgress, costs: CostFinder | None, reads: OutcomeShape = SUMS_ONLY
+    ) -> Gathered:
+        """Read the period, and the earlier one.
+
+        Raises:
+            InvalidRequest: There is no topic of totals.
+            MissingTopic, Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
+        """
+        tally = SpendingTally(self.question, costs)
+        if self.from_totals:
+            topic = self.totals_topic
+            try:
+                back_to = await self._read(topic, lambda log: read_totals(log, tally, progress))
+            except MissingTopic as reason:
+                raise InvalidRequest(
+                    f"There is no topic {topic}: `headrace topics create` makes it, and dispatchers fill it from then "
+                    "on. Until then use --from results."
+                ) from reason
+        else:
+            topic = self.results_topic
+            back_to = await self._read(topic, lambda log: read_results(log, tally, progress, reads=reads))
+        return Gathered(tally, topic, back_to, await self._compared(progress))
+
+    async def requests(
+        self, lanes: Iterable[str], progress: ReadingProgress, feed: Callable[[DecodedRequest, str], None]
+    ) -> None:
+        """Feed the requests of the period that still stand in the topics of these lanes, and the lane of each.
+
+        Raises:
+            Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
+        """
+        for lane in lanes:
+
+            async def read(log: RangeLog, lane: str = lane) -> None:
+                await read_requests(log, self.question, lane, progress, lambda decoded: feed(decoded, lane))
+
+            with suppress(MissingTopic):  # a lane of the settings that this cluster has not
+                await self._read(requests_topic(self.topic_prefix, lane), read)
+
+    async def _compared(self, progress: ReadingProgress) -> Compared | None:
+        """Return the earlier period's sums, from totals or from results, whichever has all of it; None: neither."""
+        earlier = replace(self.question, period=self.question.period.before(), by_hour=False)
+
+        async def of_totals(log: RangeLog, tally: SpendingTally) -> datetime | None:
+            return await read_totals(log, tally, progress)
+
+        async def of_results(log: RangeLog, tally: SpendingTally) -> datetime | None:
+            return await read_results(log, tally, progress, whole_only=True)
+
+        for topic, read in ((self.totals_topic, of_totals), (self.results_topic, of_results)):
+            tally = SpendingTally(earlier)
+            try:
+                back_to = await self._read(topic, lambda log, read=read, tally=tally: read(log, tally))  # type: ignore[misc]
+            except (MissingTopic, RightsError):  # there is a report without it
+                continue
+            if back_to is None and tally.groups.groups:
+                return Compared(earlier.period, topic, tally.groups)
+        return None
+
+    async def _read(self, topic: str, read: Callable[[RangeLog], Awaitable[_T]]) -> _T:
+        """Open the topic, read it, and close it."""
+        log = self._log(topic)
+        async with closing(log):
+            await within(self.timeout_s, log.open, place=kafka_at(self.connection))
+            return await read(log)
+
+    def _log(self, topic: str) -> RangeLog:
+        if isinstance(self.connection, KafkaConnection):
+            return KafkaRanges(self.connection, topic=topic)
+        assert isinstance(self.connection, RangeDoors)  # noqa: S101 — those of a MemoryBroker are
+        return self.connection.range_log(topic)

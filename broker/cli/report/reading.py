@@ -1,0 +1,162 @@
+"""The reading of topics for a report: outcomes or totals of a period, into a tally."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from headrace.broker.range_ports import RangeLog, RangeRecord
+from headrace.broker.spending.question import ReportQuestion
+from headrace.broker.spending.sums import DEFAULT_TIER
+from headrace.broker.spending.tally import SpendingTally
+from headrace.broker.spending.totals import LastTotals
+from headrace.schemas import headers as names
+from headrace.schemas.codec import WireError
+from headrace.schemas.instants import from_wire
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest, decode_request
+from headrace.schemas.spending import SpendingKey, SpentOutcome
+from headrace.schemas.spent_json import SummedOutcome, decode_spent
+
+_CLOCKS_APART: Final = timedelta(minutes=10)
+"""Most by which the clocks of leaders and of Kafka differ."""
+_PUBLISHED_WITHIN: Final = timedelta(hours=1)
+"""Most that lies between the end of a call, or of an hour, and the record that states it, as while Kafka is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeShape:
+    """What is read of an outcome: `feed` gets each one that is counted, with the fields that it needs."""
+
+    fields: type[SpentOutcome] = SummedOutcome
+    feed: Callable[[SpentOutcome], None] | None = None
+
+
+SUMS_ONLY: Final = OutcomeShape()
+
+
+class ReadingProgress(Protocol):
+    """Observer of a reading."""
+
+    def expect(self, offsets: int) -> None:
+        """Take note of offsets that will be read."""
+
+    def pass_by(self, offsets: int) -> None:
+        """Take note of offsets that were read."""
+
+
+async def read_results(
+    log: RangeLog,
+    tally: SpendingTally,
+    progress: ReadingProgress,
+    *,
+    reads: OutcomeShape = SUMS_ONLY,
+    whole_only: bool = False,
+) -> datetime | None:
+    """Count the outcomes of the tally's period; with `whole_only` nothing if some of them have been removed.
+
+    Returns:
+        From when on the topic has all of them; None: it has all of the period.
+    """
+    period = tally.question.period
+    found = await log.ranges(period.since - _CLOCKS_APART, period.until + _PUBLISHED_WITHIN)
+    back_to = _later(found.reach_back_to, period.since)
+    if whole_only and back_to is not None:
+        return back_to
+    progress.expect(sum(part.offsets for part in found.ranges))
+    for part in found.ranges:
+        at = part.first
+        async for piece in log.read(part):
+            tally.notes.lost += piece.lost
+            _count(piece.records, tally, reads)
+            progress.pass_by(piece.position - at)
+            at = piece.position
+    return back_to
+
+
+def _count(records: Sequence[RangeRecord], tally: SpendingTally, reads: OutcomeShape) -> None:
+    feed = reads.feed
+    for record in records:
+        try:
+            outcome = decode_spent(record.value, record.headers, reads.fields)
+        except WireError:
+            tally.notes.lost += 1
+            continue
+        published_s = 0.0 if outcome.timings.finished_at is not None else _published_s(record)
+        counted = tally.add(outcome, published_s)
+        if feed is not None and counted is not None:
+            feed(counted)
+
+
+def _published_s(record: RangeRecord) -> float:
+    """Return when an outcome was published: by its header, which totals go by too, else by Kafka."""
+    for name, text in record.headers:
+        if name == names.CE_TIME:
+            try:
+                return from_wire(text.decode()).timestamp()
+            except ValueError:
+                break
+    return record.timestamp_ms / 1_000
+
+
+async def read_requests(
+    log: RangeLog,
+    question: ReportQuestion,
+    lane: str,
+    progress: ReadingProgress,
+    feed: Callable[[DecodedRequest], None],
+) -> None:
+    """Feed the requests that a lane's topic still holds of the period, as far as the filters match them.
+
+    A record that is no request is left out: its outcome says so.
+    """
+    found = await log.ranges(question.period.since - _CLOCKS_APART, question.period.until)
+    progress.expect(sum(part.offsets for part in found.ranges))
+    for part in found.ranges:
+        at = part.first
+        async for piece in log.read(part):
+            for record in piece.records:
+                decoded = decode_request(record.value, record.headers, key=record.key)
+                if isinstance(decoded, DecodedRequest) and question.filters.hold(_key_of(decoded, lane)):
+                    feed(decoded)
+            progress.pass_by(piece.position - at)
+            at = piece.position
+
+
+def _key_of(decoded: DecodedRequest, lane: str) -> SpendingKey:
+    request = decoded.request
+    tier = request.body.get("service_tier")
+    return SpendingKey(
+        hour=0,
+        lane=lane,
+        model=request.model or "",
+        tenant=request.tenant or "",
+        template=request.template or "",
+        tier=tier if isinstance(tier, str) else DEFAULT_TIER,
+    )
+
+
+async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProgress) -> datetime | None:
+    """Count the totals of the tally's hours; return as `read_results`."""
+    period = tally.question.period.whole_hours()
+    found = await log.ranges(period.since - _CLOCKS_APART, period.until + _PUBLISHED_WITHIN)
+    progress.expect(sum(part.offsets for part in found.ranges))
+    for part in found.ranges:
+        last, at = LastTotals(period.hours), part.first
+        async for piece in log.read(part):
+            tally.notes.lost += piece.lost
+            for record in piece.records:
+                for key, total in last.put(Record(record.key, record.value)):
+                    tally.add_total(key, total)
+            progress.pass_by(piece.position - at)
+            at = piece.position
+        for key, total in last.rest():
+            tally.add_total(key, total)
+        tally.notes.lost += last.lost
+        tally.notes.late += last.late
+    return _later(found.reach_back_to, period.since)
+
+
+def _later(back_to: datetime | None, since: datetime) -> datetime | None:
+    """Return from when on a topic has everything, if that is within the period."""
+    return back_to if back_to is not None and back_to > since else None

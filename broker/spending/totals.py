@@ -1,0 +1,61 @@
+"""Totals of a topic's records: of each key and series the last one counts, and all series of a key add up.
+
+Records of an hour come in that hour and soon after it, so an hour is closed a day later; until then its records are
+kept as bytes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from headrace.schemas.record import Record
+from headrace.schemas.spending import SpendingKey, SpendingTotal, TotalUnreadable, decode_total
+
+_KEPT_HOURS: Final = 24
+
+
+class LastTotals:
+    """The last record of each key, as records come.
+
+    Attributes:
+        lost: Records that cannot be read.
+        late: Records that came after their hour had been closed; they are not counted.
+    """
+
+    def __init__(self, hours: range) -> None:
+        """Records of other hours are dropped."""
+        self.lost = 0
+        self.late = 0
+        self._hours = hours
+        self._open: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self._closed_before = hours.start
+
+    def put(self, record: Record) -> Iterator[tuple[SpendingKey, SpendingTotal]]:
+        """Take the next record; yield the totals of hours that are complete now."""
+        if record.value is None:
+            return  # a key that was deleted
+        try:
+            key, _, _ = decode_total(record)
+        except TotalUnreadable:
+            self.lost += 1
+            return
+        if key.hour not in self._hours:
+            return
+        if key.hour < self._closed_before:
+            self.late += 1
+            return
+        self._open[key.hour][record.key or b""] = record.value
+        yield from self._close(key.hour - _KEPT_HOURS)
+
+    def rest(self) -> Iterator[tuple[SpendingKey, SpendingTotal]]:
+        """Yield all that is left."""
+        yield from self._close(self._hours.stop)
+
+    def _close(self, before: int) -> Iterator[tuple[SpendingKey, SpendingTotal]]:
+        if before <= self._closed_before:
+            return
+        self._closed_before = before
+        for hour in sorted(each for each in self._open if each < before):
+            for named, value in self._open.pop(hour).items():
+                key, _, total = decode_total(Record(named, value))
+                yield key, total

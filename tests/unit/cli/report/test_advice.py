@@ -1,0 +1,164 @@
+"""Advice: what is handed to an advisor, and how its findings are printed."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from headrace.broker.cli.report.advice import show_findings
+from headrace.schemas.record import Record
+from headrace.schemas.request_codec import DecodedRequest
+from headrace.schemas.spending import SpentOutcome
+from tests.unit.cli.report.world import NOW, World, completed, printed, told, world
+
+__all__ = ["world"]
+
+
+@dataclass
+class Found:
+    """One finding, with the fields of a real one that are printed."""
+
+    what: str = "40 % of the input is the same in every request."
+    how: str = "Put it first."
+    template: str | None = "welcome"
+    model: str = "gpt-4o"
+    lane: str | None = None
+    tokens_a_day: int = 1_234_567
+    effect: str = "cached"
+    micro_usd_a_day: float | None = 1_500_000
+    evidence: Mapping[str, int | float | str] = field(default_factory=lambda: {"prefix_tokens": 1_200})
+    excerpts: tuple[str, ...] = ()
+
+    @property
+    def is_question(self) -> bool:
+        return self.effect == "at_stake"
+
+    def as_json(self) -> dict[str, Any]:
+        return {"what": self.what, "excerpts": list(self.excerpts)}
+
+
+class Named(SpentOutcome):
+    id: str
+
+
+class Spy:
+    """An advisor that finds one thing, and tells of what it was handed."""
+
+    def __init__(self, *, price: object, lane_deadlines_s: Mapping[str, float]) -> None:
+        self.deadlines_s = lane_deadlines_s
+        self.ids: list[str] = []
+        self.requests: list[tuple[str, str]] = []
+        SPIES.append(self)
+
+    def outcome(self, outcome: Named) -> None:
+        self.ids.append(outcome.id)
+        assert not self.requests, "outcomes come first"
+
+    def request(self, decoded: DecodedRequest, lane: str = "") -> None:
+        self.requests.append((decoded.request.id, lane))
+
+    def findings(self, *, show_prompts: bool = False) -> list[Found]:
+        return [Found(excerpts=("You are a mill.",) if show_prompts else ())]
+
+
+SPIES: list[Spy] = []
+
+
+@pytest.fixture(autouse=True)
+def spies(monkeypatch: pytest.MonkeyPatch) -> list[Spy]:
+    """The advisor is loaded by name, and this one stands in its place."""
+    SPIES.clear()
+    module = ModuleType("advisor")
+    module.Advisor, module.AdvisedOutcome = Spy, Named  # type: ignore[attr-defined] # a module has what it is given
+    monkeypatch.setitem(sys.modules, "headrace.broker.spending.advice", ModuleType("advice"))
+    monkeypatch.setitem(sys.modules, "headrace.broker.spending.advice.advisor", module)
+    return SPIES
+
+
+def ask(world: World, request_id: str, *, lane: str = "bulk", minutes: int = 60, **body: Any) -> None:
+    topic = f"generation.requests.{lane}"
+    if topic not in world.kafka.topic_names():
+        world.kafka.create(topic, 2)
+    world.at = NOW - timedelta(minutes=minutes)
+    value = {
+        "id": request_id,
+        "template": "welcome",
+        "tenant": "acme",
+        "body": {"model": "gpt-4o", "messages": [], **body},
+    }
+    world.kafka.append(topic, Record(b"acme", json.dumps(value).encode()), partition=0)
+
+
+def test_counted_outcomes_come_first_and_then_the_requests_of_the_lanes(
+    world: World, capsys: pytest.CaptureFixture[str], spies: list[Spy]
+) -> None:
+    world.publish(completed(id="lead-1"), completed(timedelta(days=9), id="old"))
+    ask(world, "lead-1")
+    ask(world, "lead-2", lane="urgent")
+    world.kafka.append("generation.requests.bulk", Record(b"k", b"{"), partition=1)
+    assert told(capsys, "--advice")["advice"][0]["what"].startswith("40 % of the input")
+    [spy] = spies
+    assert spy.ids == ["lead-1"]
+    assert sorted(spy.requests) == [("lead-1", "bulk"), ("lead-2", "urgent")]
+    assert spy.deadlines_s["bulk"] == 432_000
+
+
+def test_requests_beyond_the_filters_or_the_period_are_not_handed_over(
+    world: World, capsys: pytest.CaptureFixture[str], spies: list[Spy]
+) -> None:
+    ask(world, "a")
+    ask(world, "b", lane="urgent")
+    ask(world, "c", service_tier="flex")
+    ask(world, "d", minutes=-30)
+    told(capsys, "--advice", "--lane", "bulk", "--tier", "default", "--template", "wel*")
+    assert spies[0].requests == [("a", "bulk")]
+
+
+def test_findings_stand_below_the_table_and_prompts_only_if_they_are_asked_for(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.publish(completed())
+    out = printed(capsys, "--advice")
+    assert "1 finding on what would use fewer tokens:" in out
+    assert "template welcome, gpt-4o: 1.23 M tokens a day would be billed as cached input, $1.50 a day less." in out
+    assert "Evidence: prefix tokens 1,200." in out
+    assert "mill" not in out
+    assert "» You are a mill." in printed(capsys, "--advice", "--show-prompts")
+
+
+def test_without_advice_there_is_none(world: World, capsys: pytest.CaptureFixture[str], spies: list[Spy]) -> None:
+    world.publish(completed())
+    assert told(capsys)["advice"] is None
+    assert spies == []
+
+
+def test_nothing_found_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    show_findings([])
+    assert "Nothing was found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"micro_usd_a_day": 0, "effect": "quota"}, "would no longer be charged to the rate limit.\n"),
+        ({"effect": "at_stake"}, "are at stake, $1.50 a day.\n"),
+        ({"effect": "new_effect"}, "1.23 M tokens a day new_effect, $1.50 a day less.\n"),
+    ],
+)
+def test_money_is_said_where_some_is_saved(
+    given: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_findings([Found(**given)])
+    assert said in capsys.readouterr().out
+
+
+def test_a_finding_without_a_price_or_a_template_says_what_it_has(capsys: pytest.CaptureFixture[str]) -> None:
+    show_findings([Found(template=None, lane="bulk", micro_usd_a_day=None, effect="at_stake", evidence={})])
+    out = capsys.readouterr().out
+    assert "no template, gpt-4o, lane bulk: 1.23 M tokens a day are at stake.\n" in out
+    assert "Evidence" not in out
