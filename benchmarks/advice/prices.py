@@ -33,4 +33,4 @@ def price(model: str, tier: str, usage: Usage) -> Cost | None:
         return None
     plain = usage.input_tokens - usage.cached_tokens
     micro_usd = plain * rate.input + usage.cached_tokens * rate.cached + usage.output_tokens * rate.output
-    return Cost(micro_usd=micro_usd / (2 if tier == "flex" and rate.has_flex else 1), price_list="benchmark")
+    return Cost(micro_usd=micro_usd / (2 if tier == "flex" and rate.has_flex else 1), price_list="benchmarks.advice")

@@ -41,7 +41,7 @@ def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
     finding = context.finding(
         Waste.REPEATED_PART,
         view.subject,
-        what=f"{repeated.prompts} of {sample} prompts contain a part twice or more: {each:,.0f} tokens a call.",
+        what=f"{repeated.prompts} of {sample} prompts looked at have a part twice or more: {each:,.0f} tokens a call.",
         how="Send each part once: look for a document that is put in twice, or a history that is appended to itself.",
         tokens=each * view.calls,
         effect=SavingEffect.SAVED,
