@@ -214,8 +214,6 @@ async def bench(asked: Workload, by: str, plot: Path | None) -> None:
             f"{measured.processes} process{'' if measured.processes == 1 else 'es'}, {len(told['rows']):,} rows",
             flush=True,
         )
-        shown = await run(*options[: 4 if plot is None else len(options)], "--top", "10", "--quiet")
-        sys.stdout.buffer.write(shown.output)
 
 
 def main() -> None:

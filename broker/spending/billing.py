@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
-from headrace.broker.spending.sums import key_of
+from headrace.broker.spending.sums import DEFAULT_TIER
 from headrace.schemas.outcome import Cost, Usage
 from headrace.schemas.spending import SpentOutcome
+
+_STEP_S: Final = 900
+"""Prices change with the day, or with the quarter of an hour: so a list looks a model up once in each."""
 
 
 class CallPrices(Protocol):
@@ -43,6 +46,11 @@ class CostFinder:
         if self._prices is None:
             self._prices = self._load()
         assert outcome.usage is not None  # noqa: S101 — programmer error
-        at = datetime.fromtimestamp(at_s, UTC)
-        cost = self._prices.cost(outcome.model or "", outcome.usage, tier=key_of(outcome).tier, at=at)
+        at = datetime.fromtimestamp(at_s // _STEP_S * _STEP_S, UTC)
+        cost = self._prices.cost(outcome.model or "", outcome.usage, tier=tier_of(outcome), at=at)
         return outcome.model_copy(update={"cost": cost})
+
+
+def tier_of(outcome: SpentOutcome) -> str:
+    """Return the tier that an outcome is counted under."""
+    return outcome.tier_served or outcome.tier_asked or DEFAULT_TIER

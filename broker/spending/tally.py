@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final
 
-from headrace.broker.spending.billing import CostFinder
+from headrace.broker.spending.billing import CostFinder, tier_of
 from headrace.broker.spending.breakdown import GROUPS_MAX, NAMED, Breakdown
 from headrace.broker.spending.question import ReportQuestion
 from headrace.broker.spending.sums import SpendingSums, key_of
@@ -137,7 +137,7 @@ class SpendingTally:
     def _stacked_value(self, outcome: SpentOutcome) -> str:
         """Return the value of the dimension by which the timeline is told apart."""
         if self.question.stacked_by == "tier":
-            return key_of(outcome).tier
+            return tier_of(outcome)
         return getattr(outcome, self.question.stacked_by) or ""
 
 

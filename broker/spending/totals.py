@@ -4,6 +4,7 @@ Records of an hour come in that hour and soon after it, so an hour is closed a d
 kept as bytes.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
@@ -34,18 +35,15 @@ class LastTotals:
         """Take the next record; yield the totals of hours that are complete now."""
         if record.value is None:
             return  # a key that was deleted
-        try:
-            key, _, _ = decode_total(record)
-        except TotalUnreadable:
+        hour = _hour_of(record.key)
+        if hour is None:
             self.lost += 1
-            return
-        if key.hour not in self._hours:
-            return
-        if key.hour < self._closed_before:
-            self.late += 1
-            return
-        self._open[key.hour][record.key or b""] = record.value
-        yield from self._close(key.hour - _KEPT_HOURS)
+        elif hour in self._hours:
+            if hour < self._closed_before:
+                self.late += 1
+                return
+            self._open[hour][record.key or b""] = record.value
+            yield from self._close(hour - _KEPT_HOURS)
 
     def rest(self) -> Iterator[tuple[SpendingKey, SpendingTotal]]:
         """Yield all that is left."""
@@ -57,5 +55,18 @@ class LastTotals:
         self._closed_before = before
         for hour in sorted(each for each in self._open if each < before):
             for named, value in self._open.pop(hour).items():
-                key, _, total = decode_total(Record(named, value))
+                try:
+                    key, _, total = decode_total(Record(named, value))
+                except TotalUnreadable:
+                    self.lost += 1
+                    continue
                 yield key, total
+
+
+def _hour_of(named: bytes | None) -> int | None:
+    """Return the hour that a record's key begins with, without reading the rest: most records are replaced."""
+    try:
+        hour = json.loads(named or b"")[0]
+    except (ValueError, TypeError, IndexError, KeyError, RecursionError):
+        return None
+    return hour if isinstance(hour, int) else None

@@ -136,7 +136,7 @@ def test_only_outcomes_without_a_cost_are_priced_by_the_present_list() -> None:
     assert not prices.asked
     assert counted.notes.billed_by == ""
     counted.add(spent(cost=None, tier_served="flex"), 0)
-    assert prices.asked == [("gpt-4", "flex", UNTIL - timedelta(minutes=1))]
+    assert prices.asked == [("gpt-4", "flex", UNTIL - timedelta(minutes=15))]
     assert counted.groups.whole().pico_usd == 100_001_000_000
     assert (counted.notes.without_cost, counted.notes.billed_by) == (1, "dimes")
 

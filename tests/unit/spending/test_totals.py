@@ -31,6 +31,8 @@ def test_an_hour_is_complete_a_day_later() -> None:
 
 def test_records_of_other_hours_unreadable_ones_and_deleted_keys_do_not_count() -> None:
     last = LastTotals(HOURS)
-    strange = (total(HOUR - 1, 1), total(HOUR + 100, 1), Record(b"[]", b"{}"), Record(b"k", None))
-    assert counted(last, *strange) == []
-    assert (last.lost, last.late) == (1, 0)
+    others = (total(HOUR - 1, 1), total(HOUR + 100, 1), Record(b"k", None))
+    keys = (b"[]", b"{}", b"7", b"", None, b'["now"]', b"[" * 9_000)
+    strange = [*(Record(key, b"{}") for key in keys), Record(total(HOUR, 1).key, b"{}")]
+    assert counted(last, *others, *strange) == []
+    assert (last.lost, last.late) == (8, 0)
