@@ -44,7 +44,10 @@ class OutcomeFacts(NamedTuple):
 
 
 class RequestFacts(NamedTuple):
-    """One request. `packed` holds the kept text of its prompt, `cap` is the cap on each answer."""
+    """One request. `packed` holds the kept text of its prompt, `cap` is the cap on each answer.
+
+    `beginning` is its template, else a digest of its instructions' beginning.
+    """
 
     lane: str
     deadline_s: float | None
@@ -125,7 +128,7 @@ def facts_of_request(decoded: DecodedRequest, lane: str) -> RequestFacts:
         bytes_total=prompt.bytes_total,
         kept_bytes=prompt.kept_bytes,
         packed=zlib.compress(prompt.text.encode(errors="replace"), 1),
-        beginning="" if request.template is not None else beginning_of(prompt),
+        beginning=request.template or beginning_of(prompt),
     )
 
 

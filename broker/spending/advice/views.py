@@ -82,14 +82,18 @@ class WorkloadView:
 def joined_by_group(
     groups: Mapping[tuple[str | None, str], OutcomeGroup], pools: Iterable[RequestPool]
 ) -> dict[tuple[str | None, str], list[Joined]]:
-    """Join sampled requests and outcomes by id, and return them by the outcome's group."""
+    """Join sampled requests and outcomes by id, and return them by the outcome's group.
+
+    Outcomes of older releases do not name the template that their request names.
+    """
     joined: dict[tuple[str | None, str], list[Joined]] = defaultdict(list)
     by_template: dict[str | None, list[OutcomeGroup]] = defaultdict(list)
     for group in groups.values():
         by_template[group.template].append(group)
     for pool in pools:
         for key, request in pool.sample.items():
-            for group in by_template[pool.template]:
+            older = () if pool.template is None else by_template[None]
+            for group in (*by_template[pool.template], *older):
                 outcome = group.sample.get(key % HASH_MAX)
                 if outcome is not None:
                     joined[group.template, group.model].append(Joined(request, outcome))

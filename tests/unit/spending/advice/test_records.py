@@ -73,6 +73,6 @@ def test_tokens_are_counted_as_far_as_the_text_is_kept_and_in_proportion_beyond_
     assert short.tokens("gpt-4o", None) == 1_000.25
 
 
-def test_a_template_needs_no_digest_of_the_beginning() -> None:
-    assert facts_of_request(asked(1), "bulk").beginning == ""
-    assert facts_of_request(asked(1, template=None), "bulk").beginning != ""
+def test_a_template_stands_for_the_beginning() -> None:
+    assert facts_of_request(asked(1), "bulk").beginning == "welcome"
+    assert len(facts_of_request(asked(1, template=None), "bulk").beginning) == 8
