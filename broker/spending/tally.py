@@ -10,7 +10,7 @@ from headrace.broker.spending.billing import CostFinder, tier_of
 from headrace.broker.spending.breakdown import GROUPS_MAX, NAMED, Breakdown
 from headrace.broker.spending.question import ReportQuestion
 from headrace.broker.spending.sums import SpendingSums, key_of
-from headrace.broker.spending.timeline import Timeline
+from headrace.broker.spending.timeline import SpendingTimeline
 from headrace.schemas.spending import HOUR_S, OTHERS, SpendingKey, SpendingTotal, SpentOutcome
 
 _KNOWN_MAX: Final = 50_000
@@ -55,7 +55,7 @@ class SpendingTally:
         """`costs` finds the cost of outcomes that carry none, or of all; None: what they carry counts."""
         self.question = question
         self.groups = Breakdown(question.dimensions, groups_max=groups_max)
-        self.timeline = Timeline(question.period) if question.by_hour else None
+        self.timeline = SpendingTimeline(question.period) if question.by_hour else None
         self.notes = TallyNotes()
         self._costs = costs
         self._known: dict[object, SpendingSums | None] = {}

@@ -29,7 +29,7 @@ class TimelineRow:
 
 
 @dataclass(slots=True)
-class Timeline:
+class SpendingTimeline:
     """Mutable amounts by value and bin; beyond a number of values the smallest are put together.
 
     The first and the last bin may be longer than the period.

@@ -20,7 +20,7 @@ from headrace.broker.cli.report.amounts import spoken_share, spoken_tokens, spok
 from headrace.broker.cli.report.table import NAMELESS, spoken_period
 from headrace.broker.cli.terminal import safe, short
 from headrace.broker.spending.report import SpendingReport
-from headrace.broker.spending.timeline import DAY, HOUR, Timeline, TimelineRow
+from headrace.broker.spending.timeline import DAY, HOUR, SpendingTimeline, TimelineRow
 from headrace.schemas.spending import OTHERS
 
 _STACKED_MAX: Final = 7
@@ -116,7 +116,7 @@ def _style(look: _Look) -> dict[Any, Any]:
     }
 
 
-def _series(time: Timeline, look: _Look) -> list[_Series]:
+def _series(time: SpendingTimeline, look: _Look) -> list[_Series]:
     """Return the layers, the largest first, below all others together."""
     sizes = {value: (sum(row.pico_usd), sum(row.tokens)) for value, row in time.rows.items()}
     ordered = sorted((value for value in sizes if value != OTHERS), key=sizes.__getitem__, reverse=True)
@@ -141,7 +141,7 @@ def _layer(name: str, colour: str, row: TimelineRow) -> _Series:
 
 def _stack(
     axes: Axes,
-    time: Timeline,
+    time: SpendingTimeline,
     layers: Sequence[tuple[Sequence[float], str]],
     title: str,
     tick: Callable[[float, int | None], str],
@@ -171,7 +171,7 @@ def _tick_tokens(tokens: float, _: int | None) -> str:
     return f"{tokens:g}"
 
 
-def _fade_incomplete(axes: Axes, time: Timeline, look: _Look) -> None:
+def _fade_incomplete(axes: Axes, time: SpendingTimeline, look: _Look) -> None:
     """Fade the first and the last hour or day where the period holds only a part of it."""
     ends = (
         (0, time.begin < time.period.since),
@@ -182,7 +182,7 @@ def _fade_incomplete(axes: Axes, time: Timeline, look: _Look) -> None:
             axes.axvspan(number, number + 1, color=look.ground, alpha=0.5, linewidth=0, zorder=3)
 
 
-def _mark_time(axes: Axes, time: Timeline) -> None:
+def _mark_time(axes: Axes, time: SpendingTimeline) -> None:
     """Write days, or the hours of a short period, below; a thin line stands at each midnight of some days."""
     axes.set_xlim(0, time.bins)
     step = next((each for each in _STEPS if time.bins * time.width / each <= _TICKS_MAX), _STEPS[-1])

@@ -59,7 +59,9 @@ def report(  # noqa: PLR0917  # Typer reads them by name
     tier: Annotated[list[str] | None, typer.Option(metavar="TIER", help="Only of this service tier, likewise.")] = None,
     read_from: Annotated[
         ReadFrom,
-        typer.Option("--from", help="Outcomes, or hourly totals, which are kept for 400 days."),
+        typer.Option(
+            "--from", metavar="|".join(ReadFrom), help="Outcomes, or hourly totals, which are kept for 400 days."
+        ),
     ] = ReadFrom.RESULTS,
     top: Annotated[
         int, typer.Option(metavar="N", min=0, max=10**9, help="The N largest rows, the rest in one; 0: all.")

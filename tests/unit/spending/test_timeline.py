@@ -3,14 +3,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from headrace.broker.spending.question import ReportPeriod
-from headrace.broker.spending.timeline import DAY, HOUR, Timeline
+from headrace.broker.spending.timeline import DAY, HOUR, SpendingTimeline
 from headrace.schemas.spending import HOUR_S, OTHERS
 
 UNTIL = datetime(2026, 11, 28, 13, 30, tzinfo=UTC)
 
 
-def timeline(length: timedelta, values_max: int = 400) -> Timeline:
-    return Timeline(ReportPeriod(UNTIL - length, UNTIL), values_max)
+def timeline(length: timedelta, values_max: int = 400) -> SpendingTimeline:
+    return SpendingTimeline(ReportPeriod(UNTIL - length, UNTIL), values_max)
 
 
 def hour_of(at: datetime) -> int:

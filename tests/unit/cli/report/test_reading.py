@@ -1,0 +1,75 @@
+"""What is read of a topic, and what is said of its progress."""
+
+from datetime import timedelta
+
+import pytest
+
+from headrace.broker.cli.report.reading import read_results
+from headrace.broker.range_ports import RangeLog
+from headrace.broker.spending.question import ReportPeriod, ReportQuestion
+from headrace.broker.spending.tally import SpendingTally
+from tests.unit.cli.report.world import NOW, RESULTS, TOTALS, World, completed, failed, told, world
+
+__all__ = ["world"]
+DAY = timedelta(days=1)
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.expected = self.passed = 0
+
+    def expect(self, offsets: int) -> None:
+        self.expected += offsets
+
+    def pass_by(self, offsets: int) -> None:
+        self.passed += offsets
+
+
+def tally() -> SpendingTally:
+    return SpendingTally(ReportQuestion(ReportPeriod(NOW - 7 * DAY, NOW), ("lane",)))
+
+
+async def opened(world: World) -> RangeLog:
+    log = world.doors.range_log(RESULTS)
+    await log.open()
+    return log
+
+
+async def test_all_offsets_that_are_expected_are_passed(world: World) -> None:
+    world.publish(*(completed(run=number) for number in range(250)), partition=0)
+    world.publish(*(completed(run=number) for number in range(7)), partition=2)
+    progress = Counting()
+    assert await read_results(await opened(world), tally(), progress) is None
+    assert progress.expected == progress.passed == 257
+
+
+async def test_a_topic_without_a_part_of_the_period_is_not_read_where_only_the_whole_counts(world: World) -> None:
+    world.publish(completed(5 * DAY), completed(3 * DAY))
+    world.kafka.logs(RESULTS)[0].trim(1)
+    progress, counted = Counting(), tally()
+    assert await read_results(await opened(world), counted, progress, whole_only=True) == NOW - 3 * DAY
+    assert (progress.expected, counted.groups.groups) == (0, {})
+    assert await read_results(await opened(world), counted, progress) == NOW - 3 * DAY
+    assert progress.passed == 1
+
+
+async def test_an_outcome_without_a_call_counts_when_it_was_published_and_not_when_kafka_stamped_it(
+    world: World,
+) -> None:
+    """As with LogAppendTime, or a topic that was copied: the header is what totals go by."""
+    world.publish(failed())
+    slot = world.kafka.logs(RESULTS)[0].slots[0]
+    world.kafka.logs(RESULTS)[0].slots[0] = type(slot)(slot.at_ms + 3_000_000, slot.record, None)
+    counted = tally()
+    await read_results(await opened(world), counted, Counting())
+    assert counted.groups.whole().outcomes == 1
+
+
+def test_totals_that_lack_a_part_of_the_earlier_period_are_not_compared_with(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.publish(completed())
+    world.total([completed(13 * DAY), completed(10 * DAY), completed(9 * DAY)])
+    assert told(capsys)["compared_with"]["topic"] == TOTALS
+    world.kafka.logs(TOTALS)[0].trim(1)
+    assert told(capsys)["compared_with"] is None
