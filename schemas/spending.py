@@ -45,6 +45,15 @@ class SpentOutcome(BaseModel):
     timings: Timings = Field(default_factory=Timings)
 
 
+class AdvisedOutcome(SpentOutcome):
+    """The same and what advice needs beside it: the id, by which its request is found, and the request's digest."""
+
+    id: str
+    run: int = 0
+    endpoint: str | None = None
+    request_digest: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SpendingKey:
     """What a sum is of. `hour` counts hours since 1970, UTC; an empty text: the outcomes named none.

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from rich.text import Text
 
+from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
 from headrace.broker.amounts import counted
 from headrace.broker.cli.report.amounts import spoken_tokens, spoken_usd
 from headrace.broker.cli.report.pricing import prices_from
@@ -33,6 +34,9 @@ class Advising(Protocol):
 
     def outcome(self, outcome: Any) -> None:
         """Take an outcome into account."""
+
+    def wants(self, request_id: str) -> bool:
+        """Return whether a request of this id is of use; the others need not be decoded."""
 
     def request(self, decoded: DecodedRequest, lane: str = "") -> None:
         """Take a request into account."""
@@ -70,7 +74,9 @@ def advice_from(settings: Settings, prices_file: Any, *, shows_prompts: bool) ->
         return None if prices is None else prices.cost(model, usage, tier=tier, at=now)
 
     deadlines_s = {name: float(lane.deadline_s) for name, lane in settings.lanes.items()}
-    advisor = door.Advisor(price=None if prices is None else price, lane_deadlines_s=deadlines_s)
+    advisor = door.Advisor(
+        price=None if prices is None else price, count=TiktokenCounter().count, lane_deadlines_s=deadlines_s
+    )
     return Advice(advisor, door.AdvisedOutcome, shows_prompts)
 
 
@@ -99,8 +105,14 @@ def _lines(found: Any) -> Iterator[str]:
 
 
 def _subject(found: Any) -> str:
-    named = [f"template {found.template}" if found.template is not None else "no template", found.model]
+    named = [_template(found), found.model]
     return ", ".join([*named, *([f"lane {found.lane}"] if found.lane else [])])
+
+
+def _template(found: Any) -> str:
+    if found.template is not None:
+        return f"template {found.template}"
+    return f"instructions {found.instructions}" if found.instructions else "no template"
 
 
 def _amounts(found: Any) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection
@@ -85,9 +86,13 @@ class Gathering:
         return Gathered(tally, topic, back_to, await self._compared(progress))
 
     async def requests(
-        self, lanes: Iterable[str], progress: ReadingProgress, feed: Callable[[DecodedRequest, str], None]
+        self,
+        lanes: Iterable[str],
+        progress: ReadingProgress,
+        feed: Callable[[DecodedRequest, str], None],
+        wants: Callable[[str], bool],
     ) -> None:
-        """Feed the requests of the period that still stand in the topics of these lanes, and the lane of each.
+        """Feed the wanted requests of the period that still stand in the topics of these lanes, and the lane of each.
 
         Raises:
             Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
@@ -95,7 +100,8 @@ class Gathering:
         for lane in lanes:
 
             async def read(log: RangeLog, lane: str = lane) -> None:
-                await read_requests(log, self.question, lane, progress, lambda decoded: feed(decoded, lane))
+                in_lane = partial(_fed, feed, lane)
+                await read_requests(log, self.question, lane, progress, feed=in_lane, wants=wants)
 
             with suppress(MissingTopic):  # a lane of the settings that this cluster has not
                 await self._read(requests_topic(self.topic_prefix, lane), read)
@@ -132,3 +138,7 @@ class Gathering:
             return KafkaRanges(self.connection, topic=topic)
         assert isinstance(self.connection, RangeDoors)  # noqa: S101 — those of a MemoryBroker are
         return self.connection.range_log(topic)
+
+
+def _fed(feed: Callable[[DecodedRequest, str], None], lane: str, decoded: DecodedRequest) -> None:
+    feed(decoded, lane)

@@ -156,7 +156,7 @@ async def _gathered(
         if advice is None:
             return await gathering.gather(bar, costs)
         gathered = await gathering.gather(bar, costs, OutcomeShape(advice.fields, advice.advisor.outcome))
-        await gathering.requests(lanes, bar, advice.advisor.request)
+        await gathering.requests(lanes, bar, advice.advisor.request, advice.advisor.wants)
         return gathered
 
 

@@ -26,6 +26,7 @@ class Found:
     what: str = "40 % of the input is the same in every request."
     how: str = "Put it first."
     template: str | None = "welcome"
+    instructions: str | None = None
     model: str = "gpt-4o"
     lane: str | None = None
     tokens_a_day: int = 1_234_567
@@ -49,7 +50,7 @@ class Named(SpentOutcome):
 class Spy:
     """An advisor that finds one thing, and tells of what it was handed."""
 
-    def __init__(self, *, price: object, lane_deadlines_s: Mapping[str, float]) -> None:
+    def __init__(self, *, price: object, count: object, lane_deadlines_s: Mapping[str, float]) -> None:
         self.deadlines_s = lane_deadlines_s
         self.ids: list[str] = []
         self.requests: list[tuple[str, str]] = []
@@ -58,6 +59,9 @@ class Spy:
     def outcome(self, outcome: Named) -> None:
         self.ids.append(outcome.id)
         assert not self.requests, "outcomes come first"
+
+    def wants(self, request_id: str) -> bool:
+        return request_id != "unwanted"
 
     def request(self, decoded: DecodedRequest, lane: str = "") -> None:
         self.requests.append((decoded.request.id, lane))
@@ -100,6 +104,7 @@ def test_counted_outcomes_come_first_and_then_the_requests_of_the_lanes(
     world.publish(completed(id="lead-1"), completed(timedelta(days=9), id="old"))
     ask(world, "lead-1")
     ask(world, "lead-2", lane="urgent")
+    ask(world, "unwanted")
     world.kafka.append("generation.requests.bulk", Record(b"k", b"{"), partition=1)
     assert told(capsys, "--advice")["advice"][0]["what"].startswith("40 % of the input")
     [spy] = spies
