@@ -7,7 +7,7 @@ series of a key say adds up. So a leader need not read what its predecessors wro
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -52,6 +52,9 @@ class AdvisedOutcome(SpentOutcome):
     run: int = 0
     endpoint: str | None = None
     request_digest: str | None = None
+
+
+Summed = TypeVar("Summed", bound=SpentOutcome)
 
 
 @dataclass(frozen=True, slots=True)

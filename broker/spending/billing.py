@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from headrace.broker.spending.sums import DEFAULT_TIER
 from headrace.schemas.outcome import Cost, Usage
-from headrace.schemas.spending import SpentOutcome
+from headrace.schemas.spending import SpentOutcome, Summed
 
 _STEP_S: Final = 900
 """Prices change with the day, or with the quarter of an hour: so a list looks a model up once in each."""
@@ -41,7 +41,7 @@ class CostFinder:
         """The price list's name and version; empty if it was not needed."""
         return "" if self._prices is None else self._prices.version
 
-    def billed(self, outcome: SpentOutcome, at_s: float) -> SpentOutcome:
+    def billed(self, outcome: Summed, at_s: float) -> Summed:
         """Return an outcome that has usage, with its cost by this list at the instant of its answer."""
         if self._prices is None:
             self._prices = self._load()

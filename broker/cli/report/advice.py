@@ -7,8 +7,8 @@ in its memory; parts of them are printed only with `--show-prompts`.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
-from typing import Any, Final, Protocol
+from pathlib import Path
+from typing import Final
 
 from rich.text import Text
 
@@ -18,69 +18,46 @@ from headrace.broker.cli.report.amounts import spoken_tokens, spoken_usd
 from headrace.broker.cli.report.pricing import prices_from
 from headrace.broker.cli.screen import screen, show_beside
 from headrace.broker.cli.terminal import say
-from headrace.broker.errors import SettingsError
 from headrace.broker.settings.whole import Settings
+from headrace.broker.spending.advice.advisor import Advisor
+from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect
 from headrace.schemas.outcome import Cost, Usage
-from headrace.schemas.request_codec import DecodedRequest
-from headrace.schemas.spending import SpentOutcome
 
-_ADVISOR: Final = "headrace.broker.spending.advice.advisor"
 _INDENT: Final = "   "
 _PICO_PER_MICRO: Final = 1_000_000
 
 
-class Advising(Protocol):
-    """The part of an advisor that is needed here."""
-
-    def outcome(self, outcome: Any) -> None:
-        """Take an outcome into account."""
-
-    def wants(self, request_id: str) -> bool:
-        """Return whether a request of this id is of use; the others need not be decoded."""
-
-    def request(self, decoded: DecodedRequest, lane: str = "") -> None:
-        """Take a request into account."""
-
-    def findings(self, *, show_prompts: bool = False) -> Sequence[Any]:
-        """Return what was found, the largest saving first and questions last."""
-
-
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """An advisor, and the fields of an outcome that it reads."""
+    """An advisor, and whether what it finds may quote prompts."""
 
-    advisor: Advising
-    fields: type[SpentOutcome]
+    advisor: Advisor
     shows_prompts: bool = False
 
-    def found(self) -> Sequence[Any]:
+    def found(self) -> Sequence[AdviceFinding]:
         """Return the findings."""
         return self.advisor.findings(show_prompts=self.shows_prompts)
 
 
-def advice_from(settings: Settings, prices_file: Any, *, shows_prompts: bool) -> Advice:
+def advice_from(settings: Settings, prices_file: Path | None, *, shows_prompts: bool) -> Advice:
     """Return an advisor with the prices of the report.
 
     Raises:
         SettingsError: The price file cannot be read, or has mistakes.
     """
-    try:
-        door = import_module(_ADVISOR)
-    except ModuleNotFoundError as error:
-        raise SettingsError("--advice is not part of this installation.") from error
     prices, now = prices_from(settings, prices_file), datetime.now(UTC)
 
     def price(model: str, tier: str, usage: Usage) -> Cost | None:
         return None if prices is None else prices.cost(model, usage, tier=tier, at=now)
 
     deadlines_s = {name: float(lane.deadline_s) for name, lane in settings.lanes.items()}
-    advisor = door.Advisor(
+    advisor = Advisor(
         price=None if prices is None else price, count=TiktokenCounter().count, lane_deadlines_s=deadlines_s
     )
-    return Advice(advisor, door.AdvisedOutcome, shows_prompts)
+    return Advice(advisor, shows_prompts)
 
 
-def show_findings(found: Sequence[Any]) -> None:
+def show_findings(found: Sequence[AdviceFinding]) -> None:
     """Print the findings, each as a sentence with its evidence, and what to do below it."""
     say()
     if not found:
@@ -95,7 +72,7 @@ def show_findings(found: Sequence[Any]) -> None:
             show_beside(shown_on, Text(label, "bold"), line)
 
 
-def _lines(found: Any) -> Iterator[str]:
+def _lines(found: AdviceFinding) -> Iterator[str]:
     yield found.what
     yield f"{_subject(found)}: {_amounts(found)}."
     yield found.how
@@ -104,32 +81,32 @@ def _lines(found: Any) -> Iterator[str]:
     yield from (f"» {excerpt}" for excerpt in found.excerpts)
 
 
-def _subject(found: Any) -> str:
+def _subject(found: AdviceFinding) -> str:
     named = [_template(found), found.model]
     return ", ".join([*named, *([f"lane {found.lane}"] if found.lane else [])])
 
 
-def _template(found: Any) -> str:
+def _template(found: AdviceFinding) -> str:
     if found.template is not None:
         return f"template {found.template}"
     return f"instructions {found.instructions}" if found.instructions else "no template"
 
 
-def _amounts(found: Any) -> str:
-    tokens = f"{spoken_tokens(found.tokens_a_day)} tokens a day {_EFFECTS.get(str(found.effect), found.effect)}"
+def _amounts(found: AdviceFinding) -> str:
+    tokens = f"{spoken_tokens(found.tokens_a_day)} tokens a day {_EFFECTS[found.effect]}"
     if not found.micro_usd_a_day:
         return tokens
     money = f"{spoken_usd(found.micro_usd_a_day * _PICO_PER_MICRO)} a day"
     return f"{tokens}, {money}" if found.is_question else f"{tokens}, {money} less"
 
 
-_EFFECTS: Final[Mapping[str, str]] = {
-    "saved": "would not be used",
-    "cached": "would be billed as cached input",
-    "quota": "would no longer be charged to the rate limit",
-    "in_vain": "are paid for answers of no use, or of less",
-    "cheaper": "would be billed at a lower price",
-    "at_stake": "are at stake",
+_EFFECTS: Final[Mapping[SavingEffect, str]] = {
+    SavingEffect.SAVED: "would not be used",
+    SavingEffect.CACHED: "would be billed as cached input",
+    SavingEffect.QUOTA: "would no longer be charged to the rate limit",
+    SavingEffect.IN_VAIN: "are paid for answers of no use, or of less",
+    SavingEffect.CHEAPER: "would be billed at a lower price",
+    SavingEffect.AT_STAKE: "are at stake",
 }
 
 

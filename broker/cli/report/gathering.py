@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.adapters.kafka.ranges import KafkaRanges
@@ -62,7 +62,7 @@ class Gathering:
         return f"{self.topic_prefix}.totals"
 
     async def gather(
-        self, progress: ReadingProgress, costs: CostFinder | None, reads: OutcomeShape = SUMS_ONLY
+        self, progress: ReadingProgress, costs: CostFinder | None, reads: OutcomeShape[Any] = SUMS_ONLY
     ) -> Gathered:
         """Read the period, and the earlier one.
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Generic, Protocol
 
 from headrace.broker.range_ports import RangeLog, RangeRecord
 from headrace.broker.spending.question import ReportQuestion
@@ -16,7 +16,7 @@ from headrace.schemas.codec import WireError
 from headrace.schemas.instants import from_wire
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, decode_request
-from headrace.schemas.spending import SpendingKey, SpentOutcome
+from headrace.schemas.spending import SpendingKey, Summed
 from headrace.schemas.spent_json import SummedOutcome, decode_spent
 
 _CLOCKS_APART: Final = timedelta(minutes=10)
@@ -30,14 +30,14 @@ _FRONT_BYTES: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomeShape:
+class OutcomeShape(Generic[Summed]):
     """What is read of an outcome: `feed` gets each one that is counted, with the fields that it needs."""
 
-    fields: type[SpentOutcome] = SummedOutcome
-    feed: Callable[[SpentOutcome], None] | None = None
+    fields: type[Summed]
+    feed: Callable[[Summed], None] | None = None
 
 
-SUMS_ONLY: Final = OutcomeShape()
+SUMS_ONLY: Final = OutcomeShape(SummedOutcome)
 
 
 class ReadingProgress(Protocol):
@@ -55,7 +55,7 @@ async def read_results(
     tally: SpendingTally,
     progress: ReadingProgress,
     *,
-    reads: OutcomeShape = SUMS_ONLY,
+    reads: OutcomeShape[Any] = SUMS_ONLY,
     whole_only: bool = False,
 ) -> datetime | None:
     """Count the outcomes of the tally's period; with `whole_only` nothing if some of them have been removed.
@@ -79,7 +79,7 @@ async def read_results(
     return back_to
 
 
-def _count(records: Sequence[RangeRecord], tally: SpendingTally, reads: OutcomeShape) -> None:
+def _count(records: Sequence[RangeRecord], tally: SpendingTally, reads: OutcomeShape[Any]) -> None:
     feed = reads.feed
     for record in records:
         try:

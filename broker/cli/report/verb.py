@@ -24,6 +24,7 @@ from headrace.broker.cli.terminal import say, say_json
 from headrace.broker.errors import SettingsError
 from headrace.broker.spending.billing import CostFinder
 from headrace.broker.spending.report import SpendingReport, report_of
+from headrace.schemas.spending import AdvisedOutcome
 
 _INCOMPLETE: Final = 1
 _PLOTS: Final = (".png", ".svg")
@@ -155,7 +156,7 @@ async def _gathered(
     with ReadingBar(quiet=quiet) as bar:
         if advice is None:
             return await gathering.gather(bar, costs)
-        gathered = await gathering.gather(bar, costs, OutcomeShape(advice.fields, advice.advisor.outcome))
+        gathered = await gathering.gather(bar, costs, OutcomeShape(AdvisedOutcome, advice.advisor.outcome))
         await gathering.requests(lanes, bar, advice.advisor.request, advice.advisor.wants)
         return gathered
 

@@ -1,50 +1,36 @@
 """Advice: what is handed to an advisor, and how its findings are printed."""
 
 import json
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from headrace.broker.cli.report import advice
 from headrace.broker.cli.report.advice import show_findings
+from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect, Waste
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest
-from headrace.schemas.spending import SpentOutcome
+from headrace.schemas.spending import AdvisedOutcome
 from tests.unit.cli.report.world import NOW, World, completed, printed, told, world
 
 __all__ = ["world"]
 
 
-@dataclass
-class Found:
-    """One finding, with the fields of a real one that are printed."""
-
-    what: str = "40 % of the input is the same in every request."
-    how: str = "Put it first."
-    template: str | None = "welcome"
-    instructions: str | None = None
-    model: str = "gpt-4o"
-    lane: str | None = None
-    tokens_a_day: int = 1_234_567
-    effect: str = "cached"
-    micro_usd_a_day: float | None = 1_500_000
-    evidence: Mapping[str, int | float | str] = field(default_factory=lambda: {"prefix_tokens": 1_200})
-    excerpts: tuple[str, ...] = ()
-
-    @property
-    def is_question(self) -> bool:
-        return self.effect == "at_stake"
-
-    def as_json(self) -> dict[str, Any]:
-        return {"what": self.what, "excerpts": list(self.excerpts)}
-
-
-class Named(SpentOutcome):
-    id: str
+def one(**given: Any) -> AdviceFinding:
+    fields: dict[str, Any] = {
+        "kind": Waste.UNCACHED_PREFIX,
+        "template": "welcome",
+        "model": "gpt-4o",
+        "what": "40 % of the input is the same in every request.",
+        "how": "Put it first.",
+        "tokens_a_day": 1_234_567,
+        "effect": SavingEffect.CACHED,
+        "micro_usd_a_day": 1_500_000.0,
+        "evidence": {"prefix_tokens": 1_200},
+    }
+    return AdviceFinding(**fields | given)
 
 
 class Spy:
@@ -56,7 +42,7 @@ class Spy:
         self.requests: list[tuple[str, str]] = []
         SPIES.append(self)
 
-    def outcome(self, outcome: Named) -> None:
+    def outcome(self, outcome: AdvisedOutcome) -> None:
         self.ids.append(outcome.id)
         assert not self.requests, "outcomes come first"
 
@@ -66,8 +52,8 @@ class Spy:
     def request(self, decoded: DecodedRequest, lane: str = "") -> None:
         self.requests.append((decoded.request.id, lane))
 
-    def findings(self, *, show_prompts: bool = False) -> list[Found]:
-        return [Found(excerpts=("You are a mill.",) if show_prompts else ())]
+    def findings(self, *, show_prompts: bool = False) -> list[AdviceFinding]:
+        return [one(excerpts=("You are a mill.",) if show_prompts else ())]
 
 
 SPIES: list[Spy] = []
@@ -75,12 +61,9 @@ SPIES: list[Spy] = []
 
 @pytest.fixture(autouse=True)
 def spies(monkeypatch: pytest.MonkeyPatch) -> list[Spy]:
-    """The advisor is loaded by name, and this one stands in its place."""
+    """Advisors that tell of what they were handed, in place of real ones."""
     SPIES.clear()
-    module = ModuleType("advisor")
-    module.Advisor, module.AdvisedOutcome = Spy, Named  # type: ignore[attr-defined] # a module has what it is given
-    monkeypatch.setitem(sys.modules, "headrace.broker.spending.advice", ModuleType("advice"))
-    monkeypatch.setitem(sys.modules, "headrace.broker.spending.advice.advisor", module)
+    monkeypatch.setattr(advice, "Advisor", Spy)
     return SPIES
 
 
@@ -150,20 +133,20 @@ def test_nothing_found_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"micro_usd_a_day": 0, "effect": "quota"}, "would no longer be charged to the rate limit.\n"),
-        ({"effect": "at_stake"}, "are at stake, $1.50 a day.\n"),
-        ({"effect": "new_effect"}, "1.23 M tokens a day new_effect, $1.50 a day less.\n"),
+        ({"micro_usd_a_day": 0, "effect": SavingEffect.QUOTA}, "would no longer be charged to the rate limit.\n"),
+        ({"effect": SavingEffect.AT_STAKE}, "are at stake, $1.50 a day.\n"),
+        ({"effect": SavingEffect.SAVED}, "1.23 M tokens a day would not be used, $1.50 a day less.\n"),
     ],
 )
 def test_money_is_said_where_some_is_saved(
     given: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_findings([Found(**given)])
+    show_findings([one(**given)])
     assert said in capsys.readouterr().out
 
 
 def test_a_finding_without_a_price_or_a_template_says_what_it_has(capsys: pytest.CaptureFixture[str]) -> None:
-    show_findings([Found(template=None, lane="bulk", micro_usd_a_day=None, effect="at_stake", evidence={})])
+    show_findings([one(template=None, lane="bulk", micro_usd_a_day=None, effect=SavingEffect.AT_STAKE, evidence={})])
     out = capsys.readouterr().out
     assert "no template, gpt-4o, lane bulk: 1.23 M tokens a day are at stake.\n" in out
     assert "Evidence" not in out
