@@ -4,6 +4,7 @@ Readers keep what they do not know: unknown fields stay, an unknown reason is a 
 that ended in an unknown way did not end with `stop`.
 """
 
+import math
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, NoReturn
 
@@ -87,8 +88,12 @@ class Cost(BaseModel):
 
     @property
     def pico_usd(self) -> int | None:
-        """The same in millionths of a millionth of a US dollar, which adds up without rounding."""
-        return None if self.micro_usd is None else round(self.micro_usd * 1_000_000)
+        """The same in millionths of a millionth of a US dollar, which adds up without rounding.
+
+        None as well if it is no amount of money, such as 1e308.
+        """
+        pico_usd = math.nan if self.micro_usd is None else self.micro_usd * 1_000_000
+        return round(pico_usd) if math.isfinite(pico_usd) else None
 
 
 class Timings(BaseModel):

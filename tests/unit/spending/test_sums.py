@@ -1,5 +1,8 @@
+import math
 from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from headrace.broker.spending.sums import SpendingSums, key_of
 from headrace.schemas.outcome import Completed, Cost, Failed, Timings, Usage
@@ -68,3 +71,10 @@ def test_sums_of_parts_are_the_sums_of_the_whole() -> None:
     together.add_total(one)
     together.add_total(two.total())
     assert together == whole
+
+
+@pytest.mark.parametrize("micro_usd", [math.nan, math.inf, 1e308])
+def test_an_amount_that_is_no_money_stops_no_sum(micro_usd: float) -> None:
+    sums = SpendingSums()
+    sums.add(spent(cost=Cost(micro_usd=micro_usd)))
+    assert (sums.unpriced, sums.pico_usd) == (1, 0)
