@@ -68,6 +68,13 @@ SENTENCES: Final[Mapping[str, str]] = {
     "Usage.total_tokens": "Both.",
     "Usage.cached_tokens": "Part of the input that was read from OpenAI's prompt cache.",
     "Usage.reasoning_tokens": "Part of the output that reasoning took.",
+    "Usage.cache_write_tokens": "Part of the input that was written to the prompt cache; some models bill it above the "
+    "rest.",
+    "Usage.image_tokens": "Part of the input that images took, where the answer counts it apart.",
+    "Cost.micro_usd": "Millionths of a US dollar, with up to six decimals; null if there is no price for it.",
+    "Cost.price_list": "The list of prices and its version.",
+    "Cost.band": "Such as `>272000` where long inputs have prices of their own and this input was longer; else empty.",
+    "Cost.note": "Why there is no price, or what to know of this one.",
     "OriginalHeader.name": "Its name.",
     "OriginalHeader.value": "Its bytes, as base64.",
 }
@@ -95,6 +102,12 @@ LEDGER: Final = """
 The ledger is the leader's own: no service reads or writes it. Its shape,
 [ledger.json](../../schemas/json/ledger.json), helps to look for a fault. What it holds is in
 [identity](../design/identity.md) and [protocol](../design/protocol.md).
+
+## Totals
+
+A record of the totals states what one leader has summed up in one hour for one lane, model, tenant, template and
+tier. [Totals](../design/totals.md) says how the records of a key add up. Their shape is in
+[total.json](../../schemas/json/total.json).
 
 ## Dead letters
 
@@ -126,7 +139,9 @@ def _topics(document: Any) -> Iterator[str]:
 
 
 def _linked(name: str) -> str:
-    heading = RECORDS.get(name, {"ledger": "The ledger", "dead-letter": "Dead letters"}.get(name, ""))
+    heading = RECORDS.get(
+        name, {"ledger": "The ledger", "total": "Totals", "dead-letter": "Dead letters"}.get(name, "")
+    )
     return f"[{name}](#{_anchor(heading)})"
 
 

@@ -6,6 +6,7 @@ carry is cut or left out, and a text is made encodable, because one bad label wo
 """
 
 import contextlib
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry
 
@@ -38,6 +39,9 @@ class Meter(ProcessMeter):
         self._limits = BoundedNames(LABELS_MAX)
         self._kinds = BoundedNames(LABELS_MAX)
         self._tiers = BoundedNames(TIER_LABELS_MAX, unconfirmed_max=0, known=("", MALFORMED, *KNOWN))
+        self._answered = BoundedNames(LABELS_MAX, unconfirmed_max=LABELS_MAX // 2, known=("",))
+        self._tenants = BoundedNames(LABELS_MAX, known=("",))
+        self._templates = BoundedNames(LABELS_MAX, known=("",))
         self._laws: dict[str, str] = {}
         self._limit_capacity = FoldedGauge(self._families.limit_capacity, sum)
         self._limit_level = FoldedGauge(self._families.limit_level, sum)
@@ -105,6 +109,32 @@ class Meter(ProcessMeter):
     def usage(self, model: str, tier: str, kind: str, tokens: int) -> None:
         """Count billed `tokens` of `kind` (input, output, cached, reasoning) by the service tier that served them."""
         add_to(self._families.usage_tokens, self._models.label(model), self._tiers.label(tier), kind, by=tokens)
+
+    def spent(self, lane: str, model: str, tier: str, usd: float, tokens: Mapping[str, int]) -> None:
+        """Count what a published outcome cost, and its billed tokens by kind; `model` is the one that answered."""
+        self._answered.confirm(model)
+        labels = lane, self._answered.label(model), self._tiers.label(tier)
+        add_to(self._families.cost, *labels, by=usd)
+        for kind, count in tokens.items():
+            add_to(self._families.outcome_tokens, *labels, kind, by=count)
+
+    def unpriced(self, model: str) -> None:
+        """Count a published outcome with usage and without a price."""
+        add_to(self._families.unpriced, self._answered.label(model))
+
+    def tenant_spent(self, tenant: str, usd: float, tokens: Mapping[str, int]) -> None:
+        """Count the same by tenant."""
+        label = self._tenants.label(tenant)
+        add_to(self._families.tenant_cost, label, by=usd)
+        for kind, count in tokens.items():
+            add_to(self._families.tenant_tokens, label, kind, by=count)
+
+    def template_spent(self, template: str, usd: float, tokens: Mapping[str, int]) -> None:
+        """Count the same by template."""
+        label = self._templates.label(template)
+        add_to(self._families.template_cost, label, by=usd)
+        for kind, count in tokens.items():
+            add_to(self._families.template_tokens, label, kind, by=count)
 
     def foreign(self, model: str, tokens: int) -> None:
         """Count `tokens` that others took from the same limit."""

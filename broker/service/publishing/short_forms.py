@@ -15,6 +15,7 @@ from headrace.broker.ports import Outgoing
 from headrace.broker.service.containment import ContainmentReporter
 from headrace.broker.service.payloads import Payload
 from headrace.broker.service.publishing.outcomes import identity_of
+from headrace.broker.service.publishing.published import PublishedOutcome
 from headrace.schemas import topics
 from headrace.schemas.codec import encode_dead_letter, encode_outcome
 from headrace.schemas.control import Cancel
@@ -62,15 +63,18 @@ class ShortForms:
     def _shortened(self, cargo: Payload, decision: Decision, term: int, now: datetime) -> Iterator[Outgoing]:
         match decision:
             case Fail():
-                yield Outgoing(self._results, encode_outcome(_failed(cargo, decision, term), time=now))
+                yield self._result(_failed(cargo, decision, term), now)
                 if decision.reason != "cancelled":
                     yield self._letter_or_place(cargo, decision, now)
             case Withdraw():
-                yield Outgoing(self._results, encode_outcome(withdrawn(cargo, decision, term), time=now))
+                yield self._result(withdrawn(cargo, decision, term), now)
             case DeadLetterOnly():
                 yield self._empty_letter(cargo, now, decision.lost)
             case _:
                 return  # only the copy of an outcome that is in the results already
+
+    def _result(self, outcome: Failed, now: datetime) -> Outgoing:
+        return PublishedOutcome(self._results, encode_outcome(outcome, time=now), outcome=outcome)
 
     def _letter_or_place(self, cargo: Payload, fail: Fail, now: datetime) -> Outgoing:
         try:

@@ -24,7 +24,7 @@ from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.broker.testing.kafka_doors import MemoryReplyTopics
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import decode_request
-from tests.unit.service.rig import grants_of, proof_of, settings_of
+from tests.unit.service.rig import grants_of, proof_of, settings_of, spending_of
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 LANE = LanePartition("standard", 3)
@@ -51,6 +51,7 @@ class Rig:
             grants=grants_of(clock),
             totals=Totals(),
             proof=proof_of(clock),
+            spending=spending_of(self.kafka, clock),
         )
 
     def cargo(
