@@ -1,0 +1,98 @@
+"""Books over failovers: totals topic, results topic and the server that sent the answers agree to the token.
+
+`make books` plays 5,000 calls.
+"""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from headrace.broker.local.services import LocalServices
+from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
+from tests.integration.fleet import LANES, Fleet, Process, producing, read_all, send
+from tests.integration.spending_books import (
+    KINDS,
+    ServersBooks,
+    has_prices,
+    lines_of,
+    mixed,
+    of_the_results,
+    of_the_server,
+    of_the_totals,
+    price_file,
+)
+from tests.integration.test_books import script
+
+TOKENS = ("metered", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+EVERYTHING = (*TOKENS, "outcomes", "completed", "calls", "cut", "charge_tokens", "pico_usd")
+PLENTIFUL = UpstreamSettings(
+    tokens_per_minute=60_000_000, requests_per_minute=600_000, latency_s=(0.3, 1.5), error_rate=0.02, seed=7
+)
+
+
+async def answered(books: ServersBooks, count: int, within_s: float = 120) -> None:
+    async with asyncio.timeout(within_s):
+        while len(books.bills) < count:
+            await asyncio.sleep(0.02)
+
+
+async def another_leads(fleet: Fleet, old: Process, number: signal.Signals) -> None:
+    """End the leader, and wait until its successor leads with another one behind it."""
+    await fleet.standby()
+    old.send(number)
+    await old.child.wait()
+    await fleet.leader()
+    await fleet.start()
+
+
+@pytest.mark.parametrize("count", [pytest.param(300), pytest.param(5_000, marks=pytest.mark.long)])
+@pytest.mark.timeout(600)
+async def test_the_totals_are_what_the_server_billed_through_two_failovers(
+    services: LocalServices, tmp_path: Path, count: int
+) -> None:
+    books = ServersBooks()
+    requests = list(mixed(count, seed=29))
+    async with Upstream(PLENTIFUL) as upstream:
+        upstream.watch(books)
+        upstream.script(script)
+        settings = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "60", "HEADRACE_DISPATCHER__GRACE_S": "10"}
+        if has_prices():
+            settings["HEADRACE_COSTS__PRICES_FILE"] = str(price_file(tmp_path))
+        async with (
+            Fleet(services, f"books{count}", upstream.base_url, tmp_path, settings) as fleet,
+            producing(fleet) as producer,
+        ):
+            for lane in LANES:
+                await send(producer, fleet, lane, [each for of, each in requests if of == lane])
+            for _ in range(2):
+                await fleet.start()
+            await answered(books, count // 4)
+            await another_leads(fleet, await fleet.leader(), signal.SIGTERM)
+            await answered(books, count // 2)
+            await another_leads(fleet, await fleet.leader(), signal.SIGKILL)
+            results = await read_all(fleet, "results", until=count, within_s=300)
+            assert set(results.counts().values()) == {1}
+            assert len(results.values) == count
+            leader = await fleet.leader()
+            leader.send(signal.SIGTERM)
+            await leader.child.wait()
+            totals = (await read_all(fleet, "totals")).records
+            shown = (await fleet.status(await fleet.leader()))["spending"]
+    sums, series = of_the_totals(totals)
+    told = of_the_results(results.values)
+    assert sums.of(EVERYTHING) == told.of(EVERYTHING)
+    delivered = {each["upstream_request_id"] for each in results.values if each.get("usage")}
+    server = of_the_server(books, delivered, lines_of(requests))
+    columns = (*TOKENS, "pico_usd") if has_prices() else TOKENS
+    kinds = KINDS if has_prices() else tuple(kind for kind in KINDS if kind != "template")
+    assert sums.of(columns, kinds) == server.of(columns, kinds)
+    assert shown["topic"]["trouble"] is None
+    money = sum(figures["pico_usd"] for (kind, _), figures in sums.figures.items() if kind == "lane") / 1e12
+    print(
+        f"\n{count} requests, {len(totals)} records of {series} series and {len(sums.figures)} names; "
+        f"{len(books.bills)} answers begun, {len(delivered)} delivered, "
+        f"{len(books.bills) - len(delivered)} interrupted; "
+        + (f"${money:.6f}" if has_prices() else "money is not compared: this tree has no prices")
+    )
