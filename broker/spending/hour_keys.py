@@ -19,11 +19,11 @@ BANDS_MAX: Final = 16
 LANES_MAX: Final = 200
 """Names with sums of their own in an hour. Models and tiers come from requests and answers, so they are bounded too;
 more lanes than that have no topics."""
-KEYS_MAX: Final = 2_000
-"""Combinations in an hour."""
+KEYS_MAX: Final = 4_000
+"""Combinations in an hour; each takes some 1.5 KB."""
 REMEMBERED_MAX: Final = 2 * KEYS_MAX
-_NEW_KEYS_MAX: Final = KEYS_MAX // 2
-_KEPT_KEYS_MAX: Final = KEYS_MAX * 3 // 4
+_NEW_KEYS_MAX: Final = KEYS_MAX * 3 // 4
+_KEPT_KEYS_MAX: Final = KEYS_MAX * 9 // 10
 _KINDS: Final = {
     "lane": LANES_MAX,
     "model": MODELS_MAX,
@@ -32,7 +32,7 @@ _KINDS: Final = {
     "tier": TIERS_MAX,
     "band": BANDS_MAX,
 }
-assert _KEPT_KEYS_MAX + LANES_MAX < KEYS_MAX  # noqa: S101 — bounds that depend on each other
+assert _NEW_KEYS_MAX < _KEPT_KEYS_MAX < KEYS_MAX - LANES_MAX  # noqa: S101 — bounds that depend on each other
 
 
 class Largest:

@@ -18,9 +18,9 @@ from headrace.schemas.spending import OTHERS, SpendingKey, SpendingTotal, TotalU
 HOURS: Final = 25
 """The present hour, and the 24 before it."""
 CHANGING_HOURS: Final = 3
-RECORDS_MAX: Final = 20_000
+RECORDS_MAX: Final = 24_000
 """Last records kept for differences; beyond it the series that changed longest ago is taken for ended. One leader has
-12,000 at most: three hours of two series."""
+as many at most: three hours of two series."""
 NAMES_MAX: Final = 1_000
 """Tenants, and templates, in an hour that changes."""
 NAMES_KEPT: Final = 100

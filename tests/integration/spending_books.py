@@ -21,6 +21,7 @@ from tests.integration.fleet import LANES
 from tests.integration.test_books import asked
 
 TIERS = ("", "", "default", "flex", "priority")
+TENANTS, TEMPLATES = 40, 8
 KINDS = ("lane", "model", "tenant", "template", "tier")
 PRICES: Mapping[str, tuple[int, int, int]] = {
     "gpt-4o-mini": (150_000, 75_000, 600_000),
@@ -111,7 +112,6 @@ class Sums:
 def mixed(count: int, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Requests of every kind, and the lane of each: endpoints, streams, tiers, answers that are cut off, mistakes."""
     chance = random.Random(seed)
-    tenants, templates = [f"tenant-{number}" for number in range(40)], [f"template-{number}" for number in range(8)]
     for number in range(count):
         one = asked(number, chance)
         body = one.body | ({"stream": True} if one.stream else {})
@@ -120,13 +120,15 @@ def mixed(count: int, seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
         told: dict[str, Any] = {"id": one.id, "endpoint": one.endpoint, "body": body}
         if one.stream:
             told["stream"] = True
-        if chance.random() < 0.9:
-            told["tenant"] = chance.choice(tenants)
+        lane, tenant = chance.choice(LANES), chance.randrange(TENANTS)
+        if chance.random() < 0.9:  # a tenant has one lane and two templates
+            lane = LANES[tenant % len(LANES)]
+            told["tenant"] = f"tenant-{tenant}"
         if chance.random() < 0.8:
-            told["template"] = chance.choice(templates)
+            told["template"] = f"template-{(tenant + chance.randrange(2)) % TEMPLATES}"
         if chance.random() < 0.02:
             told["deadline"] = "2020-01-01T00:00:00Z"
-        yield chance.choice(LANES), told
+        yield lane, told
 
 
 def lines_of(requests: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Line]:

@@ -57,7 +57,7 @@ async def test_the_totals_are_what_the_server_billed_through_two_failovers(
     async with Upstream(PLENTIFUL) as upstream:
         upstream.watch(books)
         upstream.script(script)
-        settings = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "60", "HEADRACE_DISPATCHER__GRACE_S": "10"}
+        settings = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "60", "HEADRACE_DISPATCHER__GRACE_S": "15"}
         if has_prices():
             settings["HEADRACE_COSTS__PRICES_FILE"] = str(price_file(tmp_path))
         async with (

@@ -79,7 +79,7 @@ class Bookkeeping:
         return {
             "name": self._topic.name,
             "trouble": hindrance,
-            "mend": None if hindrance is None else mend(hindrance),
+            "mend": None if hindrance is None else mend(hindrance) or None,
             "unwritten": self._book.unwritten,
             "lost": self._book.forgotten + self._uncounted,
         }

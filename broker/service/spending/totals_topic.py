@@ -145,7 +145,9 @@ class TotalsTopic:
 
 
 def mend(trouble: str) -> str:
-    """Return what an operator does about it: a clause."""
+    """Return what an operator does about it: a clause; empty if it is only a matter of seconds."""
+    if trouble == NOT_LOOKED_AT:
+        return ""
     if trouble == MISSING:
         return "create it with `headrace topics create`"
     return "look at it with `headrace topics check`"
