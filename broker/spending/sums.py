@@ -117,7 +117,7 @@ class Difference:
     sizes: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, now: SpendingTotal, before: SpendingTotal | None) -> "Difference":
+    def of(cls, now: SpendingTotal, before: "SpendingSums | None") -> "Difference":
         """Return what `now` says more than `before`."""
         if before is None:
             return cls(tuple((name, getattr(now, name)) for name in _COUNTS), tuple(now.sizes.items()))

@@ -42,7 +42,7 @@ class SummedBy:
     everything: SpendingSums = field(default_factory=SpendingSums)
     by: dict[str, dict[str, SpendingSums]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
 
-    def change(self, key: SpendingKey, now: SpendingTotal, before: SpendingTotal | None) -> None:
+    def change(self, key: SpendingKey, now: SpendingTotal, before: SpendingSums | None) -> None:
         """Count what one series says of a key, in place of what it said before."""
         difference = Difference.of(now, before)
         for sums in (self.everything, *self._of(key)):
@@ -100,9 +100,7 @@ class SpendingWindow:
         self.too_late = 0
         self._hours: dict[int, SummedBy] = {}
         self._final: set[int] = set()
-        self._last: dict[
-            tuple[int, str], dict[SpendingKey, SpendingTotal]
-        ] = {}  # by hour and series, the youngest last
+        self._last: dict[tuple[int, str], dict[SpendingKey, SpendingSums]] = {}  # by hour and series, the youngest last
         self._closed: set[tuple[int, str]] = set()
         self._kept = 0
 
@@ -130,7 +128,8 @@ class SpendingWindow:
         self._last[of] = last
         before = last.get(key)
         self._hours.setdefault(key.hour, SummedBy()).change(key, total, before)
-        last[key] = total
+        last[key] = kept = SpendingSums()  # a third of the memory
+        kept.add_total(total)
         self._kept += before is None
         self.version += 1
         while self._kept > RECORDS_MAX and len(self._last) > 1:

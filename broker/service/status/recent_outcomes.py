@@ -37,6 +37,7 @@ class RecentOutcomes:
             "submitted_at": to_wire(cargo.submitted_at),
             "lane": place.lane,
             "model": str(known.request.model or "")[:_NAME_CHARS_MAX],
+            "template": None if known.request.template is None else known.request.template[:_NAME_CHARS_MAX],
             "calls": known.calls_before + cargo.calls,
             "charge_tokens": cargo.charge,
             "input_tokens": None if usage is None else usage.input_tokens,

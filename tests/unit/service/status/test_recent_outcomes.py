@@ -19,7 +19,7 @@ SECRET = "confidential-prompt-text"
 
 def payload(request_id: str, run: int = 0) -> Payload:
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": SECRET}]}
-    request = GenerationRequest(id=request_id, body=body, metadata={"note": SECRET})
+    request = GenerationRequest(id=request_id, body=body, template="welcome", metadata={"note": SECRET})
     return Payload(
         source=Source(LanePartition("bulk", 2), 17),
         topic="g.requests.bulk",
@@ -46,6 +46,7 @@ def test_an_outcome_is_known_by_id_and_run_with_its_figures_and_nothing_of_its_p
         "submitted_at": "2026-12-01T09:00:00.000Z",
         "lane": "bulk",
         "model": "gpt-4o-mini",
+        "template": "welcome",
         "calls": 2,
         "charge_tokens": 120,
         "input_tokens": 70,
