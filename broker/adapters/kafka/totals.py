@@ -13,6 +13,7 @@ from headrace.broker.errors import LogUnavailable, MissingTopic, RightsError, Un
 from headrace.schemas.record import Record
 
 _RECORDS_A_READ = 2_000
+_FETCH_WAIT_MS = 1_000  # nothing waits for a sum, and a quiet topic costs one request a second
 
 
 class KafkaTotals:
@@ -27,7 +28,7 @@ class KafkaTotals:
 
     async def open(self, from_wall_ms: int) -> None:
         """See `headrace.broker.status_ports.TotalsLog.open`."""
-        consumer = make_consumer(self._connection)
+        consumer = make_consumer(self._connection, fetch_wait_ms=_FETCH_WAIT_MS)
         try:
             await start_consumer(consumer)
             await self._begin(consumer, from_wall_ms)
