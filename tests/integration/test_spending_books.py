@@ -6,12 +6,15 @@
 import asyncio
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.local.services import LocalServices
 from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
-from tests.integration.fleet import LANES, Fleet, Process, producing, read_all, send
+from tests.integration.fleet import LANES, Fleet, Process, producing, read_all, request, send
+from tests.integration.real_topics import delete_topic
 from tests.integration.spending_books import (
     KINDS,
     ServersBooks,
@@ -96,3 +99,45 @@ async def test_the_totals_are_what_the_server_billed_through_two_failovers(
         f"{len(books.bills) - len(delivered)} interrupted; "
         + (f"${money:.6f}" if has_prices() else "money is not compared: this tree has no prices")
     )
+
+
+async def test_a_totals_topic_that_is_missing_or_deleted_in_service_stops_no_outcome(
+    services: LocalServices, tmp_path: Path
+) -> None:
+    async with Upstream(PLENTIFUL) as upstream:
+        async with Fleet(services, "nototals", upstream.base_url, tmp_path) as fleet, producing(fleet) as producer:
+            name, connection = f"{fleet.prefix}.totals", fleet.connection
+            await delete_topic(connection, name)
+            leader = await fleet.start()
+            await fleet.until(leader, "leader")
+            assert '"totals_unusable"' in leader.said(), "the check before the start says so"
+            await send(producer, fleet, "urgent", [request(f"before-{number}") for number in range(5)])
+            await read_all(fleet, "results", until=5)
+            topic = await shown(fleet, leader, "does not exist")
+            assert topic["unwritten"] == 5
+
+            await create_missing(connection, fleet.topics)
+            await shown(fleet, leader, None)
+            await send(producer, fleet, "urgent", [request("with-it")])
+            results = await read_all(fleet, "results", until=6)
+            sums, _ = of_the_totals((await read_all(fleet, "totals", until=2)).records)
+            assert sums.of(EVERYTHING) == of_the_results(results.values).of(EVERYTHING)
+
+            await delete_topic(connection, name)
+            began_s = asyncio.get_running_loop().time()
+            await send(producer, fleet, "urgent", [request(f"deleted-{number}") for number in range(5)])
+            results = await read_all(fleet, "results", until=11)
+            print(f"outcomes {asyncio.get_running_loop().time() - began_s:.1f} s after the topic was deleted")
+            assert set(results.counts().values()) == {1}
+            assert {value["status"] for value in results.values} == {"completed"}
+            assert (await fleet.status(leader))["role"] == "leader"
+
+
+async def shown(fleet: Fleet, process: Process, trouble: str | None) -> dict[str, Any]:
+    """What the status says of the topic, once it says that."""
+    async with asyncio.timeout(30):
+        while True:
+            topic: dict[str, Any] = (await fleet.status(process)).get("spending", {}).get("topic", {})
+            if topic and topic["trouble"] == trouble:
+                return topic
+            await asyncio.sleep(0.1)
