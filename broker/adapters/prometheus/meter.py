@@ -6,7 +6,6 @@ carry is cut or left out, and a text is made encodable, because one bad label wo
 """
 
 import contextlib
-from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry
 
@@ -110,31 +109,35 @@ class Meter(ProcessMeter):
         """Count billed `tokens` of `kind` (input, output, cached, reasoning) by the service tier that served them."""
         add_to(self._families.usage_tokens, self._models.label(model), self._tiers.label(tier), kind, by=tokens)
 
-    def spent(self, lane: str, model: str, tier: str, usd: float, tokens: Mapping[str, int]) -> None:
-        """Count what a published outcome cost, and its billed tokens by kind; `model` is the one that answered."""
+    def outcome_cost(self, lane: str, model: str, tier: str, usd: float) -> None:
+        """Count what a published outcome cost; `model` is the one that answered."""
         self._answered.confirm(model)
-        labels = lane, self._answered.label(model), self._tiers.label(tier)
-        add_to(self._families.cost, *labels, by=usd)
-        for kind, count in tokens.items():
-            add_to(self._families.outcome_tokens, *labels, kind, by=count)
+        add_to(self._families.cost, lane, self._answered.label(model), self._tiers.label(tier), by=usd)
+
+    def outcome_tokens(self, lane: str, model: str, tier: str, kind: str, tokens: int) -> None:
+        """Count the billed `tokens` of a published outcome, of one kind (as `usage`)."""
+        labels = lane, self._answered.label(model), self._tiers.label(tier), kind
+        add_to(self._families.outcome_tokens, *labels, by=tokens)
 
     def unpriced(self, model: str) -> None:
         """Count a published outcome with usage and without a price."""
         add_to(self._families.unpriced, self._answered.label(model))
 
-    def tenant_spent(self, tenant: str, usd: float, tokens: Mapping[str, int]) -> None:
-        """Count the same by tenant."""
-        label = self._tenants.label(tenant)
-        add_to(self._families.tenant_cost, label, by=usd)
-        for kind, count in tokens.items():
-            add_to(self._families.tenant_tokens, label, kind, by=count)
+    def tenant_cost(self, tenant: str, usd: float) -> None:
+        """Count what an outcome cost by its tenant."""
+        add_to(self._families.tenant_cost, self._tenants.label(tenant), by=usd)
 
-    def template_spent(self, template: str, usd: float, tokens: Mapping[str, int]) -> None:
-        """Count the same by template."""
-        label = self._templates.label(template)
-        add_to(self._families.template_cost, label, by=usd)
-        for kind, count in tokens.items():
-            add_to(self._families.template_tokens, label, kind, by=count)
+    def tenant_tokens(self, tenant: str, kind: str, tokens: int) -> None:
+        """Count the billed tokens of an outcome by its tenant."""
+        add_to(self._families.tenant_tokens, self._tenants.label(tenant), kind, by=tokens)
+
+    def template_cost(self, template: str, usd: float) -> None:
+        """Count what an outcome cost by its template."""
+        add_to(self._families.template_cost, self._templates.label(template), by=usd)
+
+    def template_tokens(self, template: str, kind: str, tokens: int) -> None:
+        """Count the billed tokens of an outcome by its template."""
+        add_to(self._families.template_tokens, self._templates.label(template), kind, by=tokens)
 
     def foreign(self, model: str, tokens: int) -> None:
         """Count `tokens` that others took from the same limit."""

@@ -36,10 +36,16 @@ class OutcomeCosts:
         if pico_usd is None and not tokens:
             return
         key, usd = key_of(outcome), (pico_usd or 0) / _PICO
-        self._meter.spent(key.lane, key.model, key.tier, usd, tokens)
+        self._meter.outcome_cost(key.lane, key.model, key.tier, usd)
         if pico_usd is None:
             self._meter.unpriced(key.model)
         if self._settings.by_tenant:
-            self._meter.tenant_spent(key.tenant, usd, tokens)
+            self._meter.tenant_cost(key.tenant, usd)
         if self._settings.by_template:
-            self._meter.template_spent(key.template, usd, tokens)
+            self._meter.template_cost(key.template, usd)
+        for kind, count in tokens.items():
+            self._meter.outcome_tokens(key.lane, key.model, key.tier, kind, count)
+            if self._settings.by_tenant:
+                self._meter.tenant_tokens(key.tenant, kind, count)
+            if self._settings.by_template:
+                self._meter.template_tokens(key.template, kind, count)

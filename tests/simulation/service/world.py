@@ -19,7 +19,7 @@ from headrace.schemas import topics
 from headrace.schemas.headers import CE_SUBJECT
 from headrace.schemas.record import Record
 from tests.progress_seen import done_of
-from tests.simulation.service.history import DEAD_LETTERS, FAILURES, LEDGER, RESULTS, Commit, History, Lived
+from tests.simulation.service.history import DEAD_LETTERS, FAILURES, LEDGER, RESULTS, TOTALS, Commit, History, Lived
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.openai import OpenAI
 from tests.simulation.service.process import DispatcherProcess, Process, RetryingProcess
@@ -44,6 +44,8 @@ LATE_S = 12.0
 
 FLAWED_STEPS = ("read", "call")
 """Where requests that show a defect of ours show it."""
+TOTALS_THERE, TOTALS_REFUSING, SUMS_REFUSED = 0.85, 0.2, 0.05
+"""The shares of runs in which there is a topic for sums, and in which it refuses records; and the share of these."""
 Committed = Callable[[str, dict[str, list[Record]], Mapping[TopicPartition, StoredOffset]], None]
 
 
@@ -81,6 +83,7 @@ class World:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.chance = Random(f"world {scenario.seed}")
+        self.totals = Random(f"totals {scenario.seed}")
         self.conductor = Conductor(Random(f"conductor {scenario.seed}"))
         self.kafka: MemoryKafka = WatchedKafka(self.utc_ms, self._committed)
         self.kafka.commit_takes_s = 0.004
@@ -150,19 +153,29 @@ class World:
         self.kafka.create(FAILURES, 2)
         for topic in (topics.control_topic(PREFIX), DEAD_LETTERS, LEDGER):
             self.kafka.create(topic)
+        if self.totals.random() < TOTALS_THERE:
+            self.kafka.create(TOTALS)
 
     def _refuse(self) -> None:
-        """A policy of the results topic refuses the answers to some ids, each time and until the end."""
+        """A policy of the results topic refuses the answers to some ids, each time and until the end.
+
+        That of the totals, in some runs, refuses any of its records now and then.
+        """
         chance, share = Random(f"refused {self.scenario.seed}"), self.scenario.faults.refused
         names = [f"id-{number}" for number in range(self.scenario.requests)]
         refused = self.history.refused = frozenset(name for name in names if share and chance.random() < share)
 
+        sums_refused = SUMS_REFUSED * (self.totals.random() < TOTALS_REFUSING)
+
         def policy(topic: str, record: Record) -> Setback | None:
+            if topic == TOTALS:
+                kinds = (Setback.REFUSED, Setback.DENIED, Setback.UNKNOWN)
+                return self.totals.choice(kinds) if self.totals.random() < sums_refused else None
             if topic != RESULTS or dict(record.headers).get(CE_SUBJECT, b"").decode() not in refused:
                 return None
             return Setback.REFUSED if json.loads(record.value or b"{}")["status"] == "completed" else None
 
-        if refused:
+        if refused or sums_refused:
             self.kafka.policy = policy
 
     def _poisons(self) -> int:
