@@ -44,8 +44,8 @@ LATE_S = 12.0
 
 FLAWED_STEPS = ("read", "call")
 """Where requests that show a defect of ours show it."""
-TOTALS_THERE, TOTALS_REFUSING, SUMS_REFUSED = 0.85, 0.2, 0.05
-"""The shares of runs in which there is a topic for sums, and in which it refuses records; and the share of these."""
+TOTALS_REFUSING, SUMS_REFUSED = 0.2, 0.05
+"""The share of summing runs in which the totals topic refuses records, and the share of these."""
 Committed = Callable[[str, dict[str, list[Record]], Mapping[TopicPartition, StoredOffset]], None]
 
 
@@ -83,7 +83,6 @@ class World:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self.chance = Random(f"world {scenario.seed}")
-        self.totals = Random(f"totals {scenario.seed}")
         self.conductor = Conductor(Random(f"conductor {scenario.seed}"))
         self.kafka: MemoryKafka = WatchedKafka(self.utc_ms, self._committed)
         self.kafka.commit_takes_s = 0.004
@@ -153,29 +152,19 @@ class World:
         self.kafka.create(FAILURES, 2)
         for topic in (topics.control_topic(PREFIX), DEAD_LETTERS, LEDGER):
             self.kafka.create(topic)
-        if self.totals.random() < TOTALS_THERE:
-            self.kafka.create(TOTALS)
 
     def _refuse(self) -> None:
-        """A policy of the results topic refuses the answers to some ids, each time and until the end.
-
-        That of the totals, in some runs, refuses any of its records now and then.
-        """
+        """A policy of the results topic refuses the answers to some ids, each time and until the end."""
         chance, share = Random(f"refused {self.scenario.seed}"), self.scenario.faults.refused
         names = [f"id-{number}" for number in range(self.scenario.requests)]
         refused = self.history.refused = frozenset(name for name in names if share and chance.random() < share)
 
-        sums_refused = SUMS_REFUSED * (self.totals.random() < TOTALS_REFUSING)
-
         def policy(topic: str, record: Record) -> Setback | None:
-            if topic == TOTALS:
-                kinds = (Setback.REFUSED, Setback.DENIED, Setback.UNKNOWN)
-                return self.totals.choice(kinds) if self.totals.random() < sums_refused else None
             if topic != RESULTS or dict(record.headers).get(CE_SUBJECT, b"").decode() not in refused:
                 return None
             return Setback.REFUSED if json.loads(record.value or b"{}")["status"] == "completed" else None
 
-        if refused or sums_refused:
+        if refused:
             self.kafka.policy = policy
 
     def _poisons(self) -> int:
@@ -338,3 +327,32 @@ def held(process: DispatcherProcess) -> dict[str, int]:
         "held bytes": core.flights.held_bytes,
         "tasks": len(process.made.driver._calls),
     }
+
+
+class SummingWorld(World):
+    """A world with a topic for sums over outcomes, which in some runs refuses a record now and then.
+
+    It is a world of its own, since records of sums shift all that happens by chance: in the plain one the seeds that
+    have shown a fault still show it.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(scenario)
+        self._dice = Random(f"totals {scenario.seed}")
+
+    def _create(self) -> None:
+        super()._create()
+        self.kafka.create(TOTALS)
+
+    def _refuse(self) -> None:
+        super()._refuse()
+        policy, kinds = self.kafka.policy, (Setback.REFUSED, Setback.DENIED, Setback.UNKNOWN)
+        if self.scenario.faults.leave_leaders_alone or self._dice.random() >= TOTALS_REFUSING:
+            return
+
+        def refusing(topic: str, record: Record) -> Setback | None:
+            if topic == TOTALS:
+                return self._dice.choice(kinds) if self._dice.random() < SUMS_REFUSED else None
+            return policy(topic, record)
+
+        self.kafka.policy = refusing
