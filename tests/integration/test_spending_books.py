@@ -96,7 +96,8 @@ async def test_the_totals_are_what_the_server_billed_through_two_failovers(
     money = sum(figures["pico_usd"] for (kind, _), figures in sums.figures.items() if kind == "lane") / 1e12
     print(
         f"\n{count} requests, {len(totals)} records of {series} series and {len(sums.figures)} names; "
-        f"{len(books.bills)} answers begun, {len(delivered)} delivered, {len(begun - delivered)} interrupted by the kill "
+        f"{len(books.bills)} answers begun, {len(delivered)} delivered, "
+        f"{len(begun - delivered)} interrupted by the kill "
         f"and {len(books.bills.keys() - begun - delivered)} later; "
         + (f"${money:.6f}" if has_prices() else "money is not compared: this tree has no prices")
     )
