@@ -5,6 +5,7 @@
 
 import asyncio
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from headrace.broker.adapters.kafka.topics import create_missing
 from headrace.broker.local.services import LocalServices
-from headrace.broker.simulator.upstream import Upstream, UpstreamSettings
+from headrace.broker.simulator.upstream import Scripted, Upstream, UpstreamSettings
 from tests.integration.fleet import LANES, Fleet, Process, producing, read_all, request, send
 from tests.integration.real_topics import delete_topic
 from tests.integration.spending_books import (
@@ -31,7 +32,7 @@ from tests.integration.test_books import script
 TOKENS = ("metered", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 EVERYTHING = (*TOKENS, "outcomes", "completed", "calls", "cut", "charge_tokens", "pico_usd")
 PLENTIFUL = UpstreamSettings(
-    tokens_per_minute=60_000_000, requests_per_minute=600_000, latency_s=(0.3, 1.5), error_rate=0.02, seed=7
+    tokens_per_minute=60_000_000, requests_per_minute=600_000, latency_s=(0.1, 0.6), error_rate=0.02, seed=7
 )
 
 
@@ -41,26 +42,57 @@ async def answered(books: ServersBooks, count: int, within_s: float = 120) -> No
             await asyncio.sleep(0.02)
 
 
-async def another_leads(fleet: Fleet, old: Process, number: signal.Signals) -> None:
-    """End the leader, and wait until its successor leads with another one behind it."""
-    await fleet.standby()
-    old.send(number)
-    await old.child.wait()
-    await fleet.leader()
-    await fleet.start()
+class Leaders:
+    """Leaders that end with calls in flight: answers to calls above a number are held back until one was told to go."""
+
+    def __init__(self, fleet: Fleet, books: ServersBooks) -> None:
+        self._fleet, self._books = fleet, books
+        self._above, self._told = 0, asyncio.Event()
+        self._published = 0
+
+    def script(self, number: int, body: Mapping[str, Any]) -> Scripted | None:
+        refused = script(number, body)
+        return refused if refused is not None or number <= self._above else Scripted(held=self._told)
+
+    async def let_call(self, count: int) -> None:
+        """Have so many more calls answered, and those behind them begun and held back."""
+        self._above = len(self._books.bills) + count
+        self._told.set()
+        self._told = asyncio.Event()
+        await answered(self._books, self._above)
+
+    async def end(self, number: signal.Signals) -> None:
+        """End the leader once it has published something, and wait until its successor leads."""
+        await self._fleet.standby()
+        old = await self._fleet.leader()
+        before = self._published
+        async with asyncio.timeout(60):
+            while self._published <= before:
+                self._published = sum((await self._fleet.status(old))["outcomes"].values())
+                await asyncio.sleep(0.05)
+        old.send(number)
+        self._told.set()
+        await old.child.wait()
+        successor = await self._fleet.leader()
+        self._published = sum((await self._fleet.status(successor))["outcomes"].values())
+
+    def let_all(self) -> None:
+        self._above = 1_000_000
+        self._told.set()
 
 
-@pytest.mark.parametrize("count", [pytest.param(300), pytest.param(5_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("count", "inflight", "grace_s"), [(120, 12, 11), pytest.param(5_000, 60, 15, marks=pytest.mark.long)]
+)
 @pytest.mark.timeout(600)
 async def test_the_totals_are_what_the_server_billed_through_two_failovers(
-    services: LocalServices, tmp_path: Path, count: int
+    services: LocalServices, tmp_path: Path, count: int, inflight: int, grace_s: int
 ) -> None:
     books = ServersBooks()
     requests = list(mixed(count, seed=29))
     async with Upstream(PLENTIFUL) as upstream:
         upstream.watch(books)
-        upstream.script(script)
-        settings = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": "60", "HEADRACE_DISPATCHER__GRACE_S": "15"}
+        settings = {"HEADRACE_DISPATCHER__INFLIGHT_MAX": str(inflight), "HEADRACE_DISPATCHER__GRACE_S": str(grace_s)}
         if has_prices():
             settings["HEADRACE_COSTS__PRICES_FILE"] = str(price_file(tmp_path))
         async with (
@@ -69,21 +101,25 @@ async def test_the_totals_are_what_the_server_billed_through_two_failovers(
         ):
             for lane in LANES:
                 await send(producer, fleet, lane, [each for of, each in requests if of == lane])
+            leaders = Leaders(fleet, books)
+            upstream.script(leaders.script)
             for _ in range(2):
                 await fleet.start()
-            await answered(books, count // 4)
-            await another_leads(fleet, await fleet.leader(), signal.SIGTERM)
-            await answered(books, count // 2)
-            await another_leads(fleet, await fleet.leader(), signal.SIGKILL)
+            await leaders.let_call(count // 4)
+            await leaders.end(signal.SIGTERM)
+            await fleet.start()
+            await leaders.let_call(count // 10)
+            await leaders.end(signal.SIGKILL)
             begun = set(books.bills)
+            leaders.let_all()
             results = await read_all(fleet, "results", until=count, within_s=300)
             assert set(results.counts().values()) == {1}
             assert len(results.values) == count
             leader = await fleet.leader()
+            topic = (await fleet.status(leader))["spending"]["topic"]
             leader.send(signal.SIGTERM)
             await leader.child.wait()
             totals = (await read_all(fleet, "totals")).records
-            shown = (await fleet.status(await fleet.leader()))["spending"]
     sums, series = of_the_totals(totals)
     told = of_the_results(results.values)
     assert sums.of(EVERYTHING) == told.of(EVERYTHING)
@@ -92,12 +128,14 @@ async def test_the_totals_are_what_the_server_billed_through_two_failovers(
     columns = (*TOKENS, "pico_usd") if has_prices() else TOKENS
     kinds = KINDS if has_prices() else tuple(kind for kind in KINDS if kind != "template")
     assert sums.of(columns, kinds) == server.of(columns, kinds)
-    assert shown["topic"]["trouble"] is None
+    assert (topic["trouble"], topic["lost"]) == (None, 0)
+    assert series >= 3, "each leader has one of its own"
+    assert begun - delivered, "the kill has interrupted none"
     money = sum(figures["pico_usd"] for (kind, _), figures in sums.figures.items() if kind == "lane") / 1e12
     print(
         f"\n{count} requests, {len(totals)} records of {series} series and {len(sums.figures)} names; "
         f"{len(books.bills)} answers begun, {len(delivered)} delivered, "
-        f"{len(begun - delivered)} interrupted by the kill "
+        f"{len(begun - delivered)} interrupted with their leaders "
         f"and {len(books.bills.keys() - begun - delivered)} later; "
         + (f"${money:.6f}" if has_prices() else "money is not compared: this tree has no prices")
     )

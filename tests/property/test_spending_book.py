@@ -15,7 +15,7 @@ from headrace.schemas.spending import SpentOutcome, decode_total
 
 BEGUN = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
 LANES = ("urgent", "bulk", None)
-SEEDS, STEPS = 150, 60
+SEEDS, STEPS = 80, 60
 
 
 class BooksAndKafka:
