@@ -9,7 +9,7 @@ UV_QUIET := --quiet --no-config --no-cache --python $(BIN)/python
 unexport PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes, which share the compiled bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-virtual test-units-but-core test-simulations test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes bench-gateway bench-report gateway-batch gateway-kills gateway-hostile hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean
+.PHONY: help install demo test test-virtual test-units-but-core test-simulations test-long test-real test-timed unit sim sim-core sim-mutants bench-limits bench-limiters bench-limiters-http bench-lanes bench-gateway bench-report gateway-batch gateway-kills gateway-hostile hostile hostile-upstream integration chaos chaos-short chart page image image-build image-test compatibility recipes workers compiled coverage mutation trace static format lint types imports docs docs-serve reference settings-page rules rules-file schemas locks clean books
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ sub(/:.*/, "", $$1); printf "  make %-14s %s\n", $$1, $$2 }'
@@ -129,6 +129,9 @@ trace: $(STAMP) ## one request whose leader is killed during its call, as one tr
 
 compatibility: $(STAMP) ## other Pythons, Debian's redis-server, the newest Kafka, kcat, the Java console producer, Node, Go, AsyncAPI, gunicorn and Celery
 	@$(BIN)/python -m pytest -q -n 3 --dist loadscope --no-loadscope-reorder -m 'not long' tests/compatibility
+
+books: $(STAMP) ## 5,000 mixed calls through two failovers: totals, results and the simulated server's books agree by every name: two minutes
+	@$(BIN)/python -m pytest -q -s -m long tests/integration/test_spending_books.py
 
 workers: $(STAMP) ## the sync client under gunicorn and Celery's prefork pool, 2,000 requests, workers recycled and killed; a minute
 	@$(BIN)/python -m pytest -q -s -m long tests/compatibility/test_workers.py

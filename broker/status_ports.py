@@ -1,7 +1,10 @@
-"""Protocol of what processes leave for people beside their leases in Redis; the page and `headrace status` read it."""
+"""Protocols of what is shown to people: what processes leave beside their leases in Redis, and the totals topic."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from headrace.schemas.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +42,28 @@ class StatusBoard(Protocol):
 
     async def close(self) -> None:
         """Close the connection."""
+
+
+class TotalsLog(Protocol):
+    """The totals topic, followed from an instant on: committed records in the order of each partition."""
+
+    async def open(self, from_wall_ms: int) -> None:
+        """Begin with the first record that Kafka has stamped with that wall time or later.
+
+        Raises:
+            headrace.broker.errors.MissingTopic: There is none that this user may see.
+            headrace.broker.errors.LogUnavailable: Kafka does not answer.
+        """
+
+    async def read(self, timeout_ms: int) -> Sequence[Record]:
+        """Return the next records, a bounded number; wait for one at most that long.
+
+        Raises:
+            headrace.broker.errors.LogUnavailable: Kafka does not answer, or does not hold what comes next: open anew.
+        """
+
+    async def is_at_end(self) -> bool:
+        """Whether the last read has left nothing, as far as is known without asking Kafka."""
+
+    async def close(self) -> None:
+        """Close the connection; `open` begins anew."""

@@ -102,6 +102,12 @@ The ledger is the leader's own: no service reads or writes it. Its shape,
 [ledger.json](../../schemas/json/ledger.json), helps to look for a fault. What it holds is in
 [identity](../design/identity.md) and [protocol](../design/protocol.md).
 
+## Totals
+
+A record of the totals states what one leader has summed up in one hour for one lane, model, tenant, template and
+tier. [Totals](../design/totals.md) says how the records of a key add up. Their shape is in
+[total.json](../../schemas/json/total.json).
+
 ## Dead letters
 
 A dead letter has the key, value and headers of its original, and further headers that say why it is there:
@@ -132,7 +138,9 @@ def _topics(document: Any) -> Iterator[str]:
 
 
 def _linked(name: str) -> str:
-    heading = RECORDS.get(name, {"ledger": "The ledger", "dead-letter": "Dead letters"}.get(name, ""))
+    heading = RECORDS.get(
+        name, {"ledger": "The ledger", "total": "Totals", "dead-letter": "Dead letters"}.get(name, "")
+    )
     return f"[{name}](#{_anchor(heading)})"
 
 

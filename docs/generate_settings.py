@@ -132,9 +132,9 @@ SENTENCES: Final[Mapping[str, str]] = {
     "with three lanes some 1,900 each.",
     "topics.retention_s": "Time for which records are kept. For `requests` and `failures` at least a day longer "
     "than the longest deadline of a lane, for `results` at least `dedupe.window_s`, for "
-    "`ledger` twice that and at least a day.",
+    "`ledger` twice that and at least a day, for `totals` at least two days.",
     "topics.max_message_bytes": "Largest batch that the topic accepts. Minimum: 748 KiB for `ledger` (a full line, "
-    "more with many lanes), 32 KiB for `results`, 80 KiB for `failures`, "
+    "more with many lanes), 32 KiB for `results` and `totals`, 80 KiB for `failures`, "
     "`dead_letters` and `batches`, 65 KiB for `chunks`, 16 KiB for `control` and `calls`; for `requests` 32 KiB "
     "more than `input.request_bytes_max`.",
     "gateway.enabled": "Whether gateways run beside these dispatchers: `headrace topics create` then creates their "
@@ -161,6 +161,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "being paid again. 0: never. At most `topics.calls.retention_s` and `dedupe.window_s`.",
     "topics.replication": "Copies of each partition. Unless set, at most the number of nodes.",
     "topics.min_insync": "Copies that must confirm a write. Unless set, at most `replication`.",
+    "metrics.by_tenant": "Whether tokens and cost are counted by tenant too, 100 of them at most, the rest as `other`.",
+    "metrics.by_template": "Whether they are counted by template too, with the same bound.",
     "tracing.endpoint": "Address of an OpenTelemetry collector for OTLP over HTTP, such as `http://collector:4318`; "
     "`/v1/traces` is added. Unset: `OTEL_EXPORTER_OTLP_ENDPOINT` and the like; without any, nothing is traced. Needs "
     "the extra `otel`.",
@@ -283,7 +285,7 @@ def _topics(field: FieldInfo) -> Iterator[str]:
         if retention == "none":
             retention = "twice `dedupe.window_s`, at least a day"
         yield f"| `{kind}` | `<prefix>.{ending}` | {_default(group.model_fields['partitions'])} | {retention} |\n"
-    yield "\nThe ledger always has one partition. `calls` and `batches` exist only with `gateway.enabled`.\n"
+    yield "\nLedger and totals always have one partition. `calls` and `batches` exist only with `gateway.enabled`.\n"
 
 
 def _kind(field: FieldInfo) -> str:

@@ -19,6 +19,7 @@ _CARRIED = {
     "failures": ({"retryable": names.TYPE_RETRYABLE}, "send"),
     "chunks": ({"chunk": names.TYPE_CHUNK}, "send"),
     "dead-letters": ({"dead-letter": names.TYPE_DEAD_LETTERED}, "send"),
+    "totals": ({"total": ""}, "send"),
     "ledger": ({"ledger": ""}, "send"),
 }
 """By kind of topic: its messages (JSON Schema, CloudEvents type) and what the dispatcher does with them."""
@@ -90,7 +91,7 @@ def _channel(spec: TopicSpec, prefix: str) -> dict[str, Any]:
                 "partitions": spec.partitions,
                 "replicas": spec.replication,
                 "topicConfiguration": {
-                    "cleanup.policy": [spec.configs["cleanup.policy"]],
+                    "cleanup.policy": spec.configs["cleanup.policy"].split(","),
                     "retention.ms": int(spec.configs["retention.ms"]),
                     "max.message.bytes": int(spec.configs["max.message.bytes"]),
                 },

@@ -18,6 +18,7 @@ from headrace.schemas.failure import RetryableFailure
 from headrace.schemas.ledger import LedgerValue
 from headrace.schemas.outcome import Completed, Failed
 from headrace.schemas.request import GenerationRequest
+from headrace.schemas.spending import TotalValue
 
 COMMITTED = Path(__file__).parent / "json"
 """Directory of the released files."""
@@ -29,6 +30,7 @@ SHAPES: Mapping[str, type[BaseModel]] = {
     "retryable": RetryableFailure,
     "chunk": Chunk,
     "control": Cancel,
+    "total": TotalValue,
     "ledger": LedgerValue,
 }
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

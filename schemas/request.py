@@ -51,7 +51,7 @@ class GenerationRequest(BaseModel):
         deadline: Aware UTC; the answer is of no use after it. None: the lane's default.
         stream: Whether deltas are published to the chunks topic as they arrive.
         reply_to: A topic that gets a copy of the outcome.
-        template: Name of the prompt template, by which tokens and costs are told apart; the outcome repeats it.
+        template: Name of the prompt template; outcomes repeat it, and tokens and cost are summed up by it.
         metadata: Any JSON object of the producer; the outcome repeats it.
     """
 

@@ -6,18 +6,19 @@ series of a key say adds up. So a leader need not read what its predecessors wro
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from headrace.schemas.outcome import Cost, Timings, Usage
+from headrace.schemas.outcome import Completed, Cost, Failed, Timings, Usage
 from headrace.schemas.record import Record
 
 VERSION: Final = 1
 HOUR_S: Final = 3_600
 OTHERS: Final = "(others)"
-"""Tenant and template of calls that are counted together, because an hour has more of them than it may hold."""
+"""Name of what is counted together, because an hour has more tenants, templates, models or tiers than it may hold."""
 
 
 class TotalUnreadable(ValueError):  # noqa: N818 — what it is, as LedgerUnreadable
@@ -55,6 +56,45 @@ class AdvisedOutcome(SpentOutcome):
 
 
 Summed = TypeVar("Summed", bound=SpentOutcome)
+
+
+class Spent(NamedTuple):
+    """The same fields of an outcome that is known to be valid, at a fiftieth of the cost; see `spent`."""
+
+    status: str
+    reason: str | None
+    lane: str | None
+    tenant: str | None
+    template: str | None
+    model: str | None
+    tier_asked: str | None
+    tier_served: str | None
+    attempts: int
+    charge_tokens: int | None
+    finish: str | None
+    usage: Usage | None
+    cost: Cost | None
+    timings: Timings
+
+
+def spent(outcome: Completed | Failed) -> Spent:
+    """Return the fields that are summed of an outcome."""
+    return Spent(
+        status=outcome.status,
+        reason=getattr(outcome, "reason", None),
+        lane=outcome.lane,
+        tenant=outcome.tenant,
+        template=outcome.template,
+        model=outcome.model,
+        tier_asked=outcome.tier_asked,
+        tier_served=getattr(outcome, "tier_served", None),
+        attempts=outcome.attempts,
+        charge_tokens=getattr(outcome, "charge_tokens", None),
+        finish=getattr(outcome, "finish", None),
+        usage=outcome.usage,
+        cost=outcome.cost,
+        timings=outcome.timings,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +143,34 @@ class SpendingTotal(BaseModel):
     sizes: dict[int, int] = Field(default_factory=dict)
 
 
+class TotalValue(SpendingTotal):
+    """Value of a record of the totals topic.
+
+    The key is a JSON array: hour, lane, model, tenant, template, tier, band and series. A reader adds up the values of
+    all series of a key, and of each takes the last.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, title="TotalRecord")
+
+    v: int
+
+
 _DEFAULTS: Final = {"v": VERSION}
 
 
 def encode_total(key: SpendingKey, series: str, total: SpendingTotal) -> Record:
     """Encode one record; its key names what is summed and by which series."""
-    named = [key.hour, key.lane, key.model, key.tenant, key.template, key.tier, key.band, series]
-    value: dict[str, Any] = {**_DEFAULTS, **total.model_dump(mode="json", exclude_defaults=True)}
-    return Record(_json(named), _json(value))
+    return Record(total_key(key, series), total_value(total.model_dump(mode="json", exclude_defaults=True)))
+
+
+def total_key(key: SpendingKey, series: str) -> bytes:
+    """Encode the key of a record."""
+    return _json([key.hour, key.lane, key.model, key.tenant, key.template, key.tier, key.band, series])
+
+
+def total_value(sums: Mapping[str, Any]) -> bytes:
+    """Encode the value of a record; sums that are zero may be left out."""
+    return _json({**_DEFAULTS, **sums})
 
 
 def decode_total(record: Record) -> tuple[SpendingKey, str, SpendingTotal]:
@@ -132,5 +192,8 @@ def decode_total(record: Record) -> tuple[SpendingKey, str, SpendingTotal]:
         raise TotalUnreadable(f"a total cannot be read ({type(reason).__name__})") from reason
 
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
+
+
 def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    return _ENCODER.encode(value).encode()

@@ -42,6 +42,7 @@ _TABLE: Mapping[str, TopicShape] = {
     "failures": TopicShape(partitions=6, retention_s=7 * _DAY_S),
     "chunks": TopicShape(partitions=6, retention_s=_HOUR_S),
     "dead_letters": TopicShape(partitions=3, retention_s=30 * _DAY_S),
+    "totals": TopicShape(partitions=1, retention_s=400 * _DAY_S),
     "ledger": TopicShape(partitions=1, retention_s=_DAY_S),
     "calls": TopicShape(partitions=6, retention_s=_HOUR_S),
     "batches": TopicShape(partitions=12, retention_s=30 * _DAY_S),
@@ -99,6 +100,11 @@ def ledger_topic(prefix: str) -> str:
     return f"{prefix}.ledger"
 
 
+def totals_topic(prefix: str) -> str:
+    """Name the topic of the sums over outcomes: calls, tokens and cost by hour."""
+    return f"{prefix}.totals"
+
+
 def calls_topic(prefix: str) -> str:
     """Name the topic by which the gateways join a repeated call to its first attempt."""
     return f"{prefix}.calls"
@@ -132,7 +138,9 @@ def topics(
         if kind in GATEWAY_KINDS:
             continue
         spec = _spec(kind, f"{prefix}.{kind.replace('_', '-')}", given.get(kind), nodes)
-        specs.append(_as_ledger(spec, given.get(kind), dedupe_window_s) if kind == "ledger" else spec)
+        if kind == "ledger":
+            spec = _as_ledger(spec, given.get(kind), dedupe_window_s)
+        specs.append(_as_totals(spec) if kind == "totals" else spec)
     return specs
 
 
@@ -155,6 +163,16 @@ def _spec(kind: str, name: str, given: TopicShape | None, nodes: int) -> TopicSp
         "min.insync.replicas": str(own.min_insync or min(MIN_INSYNC, replication)),
     }
     return TopicSpec(name, own.partitions or table.partitions or 1, replication, configs)
+
+
+def _as_totals(spec: TopicSpec) -> TopicSpec:
+    """Have a sum's earlier records removed within hours, and each sum in the end."""
+    configs = {
+        "cleanup.policy": "compact,delete",
+        "message.timestamp.type": "LogAppendTime",
+        "segment.ms": str(_HOUR_S * 1_000),
+    }
+    return TopicSpec(spec.name, spec.partitions, spec.replication, {**spec.configs, **configs})
 
 
 def _as_ledger(spec: TopicSpec, given: TopicShape | None, dedupe_window_s: int) -> TopicSpec:

@@ -20,6 +20,7 @@ class Unit(Enum):
     YES_NO = "bool_yes_no"
     COUNT = "none"
     BYTES = "bytes"
+    DOLLARS = "currencyUSD"
 
 
 class PanelGroup(Enum):

@@ -214,6 +214,15 @@ PANELS: Final[tuple[Panel, ...]] = (
         figure="lately.refused_share",
     ),
     Panel(
+        key="cost_per_hour",
+        group=PanelGroup.CALLS,
+        title="Cost per hour",
+        meaning="What published outcomes cost per hour by the price list, by the model that answered.",
+        unit=Unit.DOLLARS,
+        query=f"3600 * {rate('cost_usd', 'model')}",
+        by=("model",),
+    ),
+    Panel(
         key="upstream_p95",
         group=PanelGroup.CALLS,
         title="Duration of calls, p95",

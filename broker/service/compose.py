@@ -12,6 +12,7 @@ from headrace.broker.adapters.kafka.lanes import KafkaLane
 from headrace.broker.adapters.kafka.ledger import KafkaLedger
 from headrace.broker.adapters.kafka.offsets import KafkaOffsets
 from headrace.broker.adapters.kafka.reply_topics import KafkaReplyTopics
+from headrace.broker.adapters.kafka.totals import KafkaTotals
 from headrace.broker.adapters.kafka.transactions import Batching, KafkaTransactions
 from headrace.broker.adapters.openai.calls import OpenAIAccess, OpenAICalls
 from headrace.broker.adapters.openai.environment import unusable
@@ -142,7 +143,7 @@ def _producers(
 ) -> Callable[[], TransactionLog]:
     """Return a maker of producers; each batch is bound to half of what the smallest topic takes."""
     every = settings.topics
-    written = (every.requests, every.results, every.failures, every.dead_letters, every.ledger)
+    written = (every.requests, every.results, every.failures, every.dead_letters, every.totals, every.ledger)
     batching = Batching(min(int(topic.max_message_bytes) for topic in written) // 2)
     return lambda: KafkaTransactions(
         connection, transactional_id=name, transaction_timeout_ms=transaction_ms, batching=batching
@@ -171,6 +172,7 @@ def dispatcher(
         make_producer=_producers(settings, connection, name, transaction_ms),
         chunks=KafkaChunks(connection, topic=topics.chunks_topic(settings.kafka.topic_prefix)),
         replies=KafkaReplyTopics(connection),
+        totals=KafkaTotals(connection, topic=topics.totals_topic(settings.kafka.topic_prefix)),
         counter=counter,
         offload=OneThread("decode"),
         board=_board(settings, cluster_id),

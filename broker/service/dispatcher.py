@@ -23,6 +23,8 @@ from headrace.broker.service.page.pages import Pages
 from headrace.broker.service.publishing.reply_topics import Replies
 from headrace.broker.service.shutdown import Ladder, ladder
 from headrace.broker.service.signals import leaving
+from headrace.broker.service.spending.follower import SpendingFollower
+from headrace.broker.service.spending.totals_topic import TotalsTopic
 from headrace.broker.service.status.address import url_of
 from headrace.broker.service.status.guard import TokenGuard
 from headrace.broker.service.status.lags import ASKED_EVERY_S, Lags
@@ -68,6 +70,8 @@ class Dispatcher:
     doors: Doors
     telemetry: Telemetry
     replies: Replies
+    totals_topic: TotalsTopic
+    spending_follower: SpendingFollower | None
     lags: Lags
     status: Status
     whereabouts: RequestStatus
@@ -121,7 +125,10 @@ class Dispatcher:
                     tasks.create_task(self.driver.run(), name="driver"),
                     tasks.create_task(self._gauges(url), name="gauges"),
                     tasks.create_task(self._watch_lags(), name="lags"),
+                    tasks.create_task(self._watch_totals(), name="totals"),
                 ]
+                if self.spending_follower is not None:
+                    helpers.append(tasks.create_task(self.spending_follower.run(), name="totals follower"))
                 leading = tasks.create_task(self.leadership.run(), name="leadership")
                 departure = tasks.create_task(self._leave(rungs, leading), name="leaving")
                 await asyncio.wait({leading})
@@ -172,6 +179,13 @@ class Dispatcher:
                 else:
                     self.lags.forget()
             await asyncio.sleep(self.lags_every_s)
+
+    async def _watch_totals(self) -> None:
+        """Look at the totals topic, before the first outcome too: what cannot be written would stop outcomes."""
+        while True:
+            with self.telemetry.containment.observing("totals"):
+                await self.totals_topic.check()
+            await asyncio.sleep(self.gauges_every_s)
 
     async def _leave_status(self, now_ms: int) -> None:
         """Leave in Redis what `headrace status` reads there; nothing depends on it."""

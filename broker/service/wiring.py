@@ -34,6 +34,7 @@ from headrace.broker.service.leadership.leadership import Leadership, Parts
 from headrace.broker.service.leadership.ledger_follower import LedgerFollower
 from headrace.broker.service.leadership.promotion import Promotion
 from headrace.broker.service.metrics.at_start import show_dispatcher
+from headrace.broker.service.metrics.outcome_costs import OutcomeCosts
 from headrace.broker.service.metrics.telemetry import Telemetry
 from headrace.broker.service.offload import Offload, at_once
 from headrace.broker.service.payloads import PayloadStore
@@ -41,6 +42,10 @@ from headrace.broker.service.publishing.costing import Costing
 from headrace.broker.service.publishing.outcomes import apart_hash
 from headrace.broker.service.publishing.records import Publication
 from headrace.broker.service.publishing.reply_topics import Replies
+from headrace.broker.service.spending.bookkeeping import Bookkeeping
+from headrace.broker.service.spending.follower import SpendingFollower
+from headrace.broker.service.spending.shown import SpendingShown
+from headrace.broker.service.spending.totals_topic import TotalsTopic
 from headrace.broker.service.status.lags import Lags
 from headrace.broker.service.status.request_status import RequestStatus
 from headrace.broker.service.status.status import Status
@@ -49,7 +54,8 @@ from headrace.broker.service.tracing.tracer import RequestTracer, TracerRules
 from headrace.broker.settings.topics import DAY_S
 from headrace.broker.settings.whole import Settings
 from headrace.broker.span_ports import Spans
-from headrace.broker.status_ports import StatusBoard
+from headrace.broker.spending.book import SpendingBook
+from headrace.broker.status_ports import StatusBoard, TotalsLog
 from headrace.schemas import topics
 
 
@@ -66,11 +72,12 @@ class DispatcherDoors:
         lane: Makes the reader of a topic: one for each lane, one for the control topic.
         make_producer: Makes a fresh transactional producer under `dispatcher_name`.
         chunks: Takes the deltas of streamed answers.
-        replies: Checks producers' own reply topics.
+        replies: Checks producers' own reply topics, and the totals topic.
         offload: Reads large records; in the loop itself unless another is given.
         board: What other processes have left in Redis for people; None: the page shows this process alone.
         spans: Exports the spans of requests; None: nothing is traced.
         prices: Says what calls cost; None: no outcome has a cost.
+        totals: Reads the sums over outcomes for `/status`; None: it shows none.
     """
 
     upstream: ports.UpstreamApi
@@ -87,6 +94,7 @@ class DispatcherDoors:
     board: StatusBoard | None = None
     spans: Spans | None = None
     prices: PriceList | None = None
+    totals: TotalsLog | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,15 @@ class _Given:
 
 
 @dataclass(frozen=True, slots=True)
+class _SpendingParts:
+    """Parts that sum up outcomes, and read the sums."""
+
+    topic: TotalsTopic
+    bookkeeping: Bookkeeping
+    follower: SpendingFollower | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Callers:
     """Parts that decide and call."""
 
@@ -144,6 +161,7 @@ class _Callers:
     health: Health
     greeting: Greeting
     proof: Proof
+    spending: _SpendingParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +205,21 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
     callers = _callers(given)
     replies = Replies(doors.replies, settings.replies.allow, meter=callers.meter, clock=clock)
     readers = _readers(given, callers, secret)
+    spending = callers.spending
     leadership, parts = _leadership(given, callers, readers, replies, from_start)
     core, hold, telemetry, health = callers.core, callers.hold, callers.telemetry, leadership.health
     lags = Lags({lane: intake for lane, intake in readers.intakes.items() if lane != CONTROL}, clock)
     status = Status(
-        settings, core, health, telemetry, replies, lags=lags, totals=parts.follower.totals, owner=owner, clock=clock
+        settings,
+        core,
+        health,
+        telemetry,
+        replies,
+        lags=lags,
+        totals=parts.follower.totals,
+        spending=SpendingShown(spending.follower, spending.bookkeeping, clock),
+        owner=owner,
+        clock=clock,
     )
     whereabouts = RequestStatus(core, hold, health=health, telemetry=telemetry, clock=clock, topic_prefix=given.prefix)
     logs = (readers.letters, *(intake.log for intake in readers.intakes.values()))
@@ -202,6 +230,8 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         doors=Doors(doors.upstream, doors.lease, doors.chunks, logs, board=doors.board, spans=doors.spans),
         telemetry=telemetry,
         replies=replies,
+        totals_topic=spending.topic,
+        spending_follower=spending.follower,
         lags=lags,
         status=status,
         whereabouts=whereabouts,
@@ -246,7 +276,8 @@ def _callers(given: _Given) -> _Callers:
     watcher = telemetry if tracer is None else TracedObserver(tracer, telemetry)
     driver = Driver(core, hold, clock, caller=calling.call, watcher=watcher)
     proof = Proof(addressee, given.base_url, clock, window_ms=dispatch_rules(given.settings).dedupe_window_ms)
-    return _Callers(core, hold, meter, telemetry, driver, health, greeting, proof)
+    spending = _spending(given, meter, telemetry)
+    return _Callers(core, hold, meter, telemetry, driver, health, greeting, proof, spending)
 
 
 def _tracer(given: _Given, spans: Spans, hold: PayloadStore, telemetry: Telemetry) -> RequestTracer:
@@ -288,6 +319,17 @@ def _readers(given: _Given, callers: _Callers, secret: Callable[[int], bytes]) -
         for lane, topic in read.items()
     }
     return _Readers(letters, grants, intakes)
+
+
+def _spending(given: _Given, meter: Meter, telemetry: Telemetry) -> _SpendingParts:
+    """Assemble the sums over outcomes; their series are named by chance, so that no two ever share a name."""
+    clock, doors, observed = given.clock, given.doors, telemetry.containment.observed
+    topic = TotalsTopic(doors.replies, topics.totals_topic(given.prefix), clock, observed)
+    book = SpendingBook(lambda: secrets.token_hex(8))
+    costs = OutcomeCosts(meter, telemetry.containment, given.settings.metrics)
+    bookkeeping = Bookkeeping(book, topic, counted=costs.count, observed=observed)
+    follower = None if doors.totals is None else SpendingFollower(doors.totals, clock, observed)
+    return _SpendingParts(topic, bookkeeping, follower)
 
 
 def _leadership(
@@ -333,8 +375,10 @@ def _leadership(
             totals=follower.totals,
             proof=callers.proof,
             costing=Costing(doors.prices, callers.telemetry.containment.observed),
+            spending=callers.spending.bookkeeping,
         ),
         replies=replies,
+        spending=callers.spending.bookkeeping,
         greeting=callers.greeting,
         proof=callers.proof,
         intakes=readers.intakes,

@@ -44,6 +44,8 @@ DEAD_LETTER_BYTES_MIN: Final = DEAD_LETTER_KEPT_BYTES + 16 * 1024
 CHUNK_BYTES_MIN: Final = 64 * 1024 + BATCH_OVERHEAD_BYTES
 """A batch of chunks, as the client gathers them."""
 CONTROL_BYTES_MIN: Final = 16 * 1024
+TOTALS_BYTES_MIN: Final = 32 * 1024
+"""A sum: three labels of 256 characters, each of up to 12 bytes, and the counts of its sizes."""
 CALL_BYTES_MIN: Final = 16 * 1024
 BATCHES_BYTES_MIN: Final = 80 * 1024
 """A part of a file has 64 KiB at least; the rest is for its head."""

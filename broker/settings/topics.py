@@ -69,6 +69,13 @@ class DeadLettersTopicSettings(TopicSettings):
     retention_s: int = Field(30 * DAY_S, ge=60, le=LIFETIME_MAX_S)
 
 
+class TotalsTopicSettings(TopicSettings):
+    """`<prefix>.totals`: sums over outcomes by hour, compacted; one partition, always."""
+
+    partitions: int = Field(1, ge=1, le=1)
+    retention_s: int = Field(400 * DAY_S, ge=2 * DAY_S, le=LIFETIME_MAX_S)
+
+
 class LedgerTopicSettings(TopicSettings):
     """`<prefix>.ledger`: one partition, always. `retention_s` follows the dedupe window unless set."""
 
@@ -99,6 +106,7 @@ class TopicsSettings(Group):
     failures: FailuresTopicSettings = FailuresTopicSettings()
     chunks: ChunksTopicSettings = ChunksTopicSettings()
     dead_letters: DeadLettersTopicSettings = DeadLettersTopicSettings()
+    totals: TotalsTopicSettings = TotalsTopicSettings()
     ledger: LedgerTopicSettings = LedgerTopicSettings()
     calls: CallsTopicSettings = CallsTopicSettings()
     batches: BatchesTopicSettings = BatchesTopicSettings()

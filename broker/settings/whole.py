@@ -23,6 +23,7 @@ from headrace.broker.settings.limits import (
     long_context_limit,
     with_patterns,
 )
+from headrace.broker.settings.metrics import MetricsSettings
 from headrace.broker.settings.tenants import TenantSettings
 from headrace.broker.settings.topics import DAY_S, TopicsSettings
 from headrace.broker.settings.tracing import TracingSettings
@@ -61,6 +62,7 @@ class Settings(Group):
     dedupe: duties.DedupeSettings = duties.DedupeSettings()
     topics: TopicsSettings = TopicsSettings()
     tracing: TracingSettings = TracingSettings()
+    metrics: MetricsSettings = MetricsSettings()
     gateway: GatewaySettings = GatewaySettings()
     costs: CostsSettings = CostsSettings()
 
@@ -199,6 +201,7 @@ def _check_fitting(settings: Settings) -> Iterator[Contradiction]:
         "failures": (given.failures, fitting.PARKED_BYTES_MIN, "else no request could be parked"),
         "dead_letters": (given.dead_letters, fitting.DEAD_LETTER_BYTES_MIN, "a dead letter keeps 64 KiB of its record"),
         "chunks": (given.chunks, fitting.CHUNK_BYTES_MIN, "chunks are sent in batches of 64 KiB"),
+        "totals": (given.totals, fitting.TOTALS_BYTES_MIN, "a sum with long names must fit"),
         "control": (given.control, fitting.CONTROL_BYTES_MIN, "a cancel with its headers must fit"),
         "calls": (given.calls, fitting.CALL_BYTES_MIN, "a call with its headers must fit"),
         "batches": (given.batches, fitting.BATCHES_BYTES_MIN, "a part of a file must fit"),

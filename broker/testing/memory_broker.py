@@ -37,6 +37,7 @@ from headrace.broker.testing.counter import RoughCounter
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.broker.testing.lease import MemoryBoard, MemoryLease, MemoryLeaseStore
 from headrace.broker.testing.prices import MemoryPrices
+from headrace.broker.testing.totals_door import MemoryTotals
 from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, answer_text
 from headrace.consumers.retries.retrier import Retrier
 from headrace.consumers.retries.retry_budget import RetryBudgetRules
@@ -176,6 +177,7 @@ class MemoryBroker:
             make_producer=lambda: kafka_doors.MemoryTransactions(link, transactional_id=name),
             chunks=kafka_doors.MemoryChunks(link, topic=topics.chunks_topic(self._prefix)),
             replies=kafka_doors.MemoryReplyTopics(link),
+            totals=MemoryTotals(link, topic=topics.totals_topic(self._prefix)),
             counter=RoughCounter(),
             board=MemoryBoard(self._leases, self._lease_key(name), self._lease_key(f"{self._prefix}.retrier")),
             spans=self._spans,

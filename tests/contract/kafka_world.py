@@ -16,6 +16,7 @@ from headrace.broker.ports import (
     TransactionLog,
     UnreadableRange,
 )
+from headrace.broker.status_ports import TotalsLog
 from headrace.schemas.record import Record
 
 PARTITIONS = 2
@@ -33,11 +34,12 @@ class Stranger(Protocol):
 
 
 class KafkaWorld(Protocol):
-    """One prefix, with the topics `lane_topic`, `ledger_topic` and `results_topic`, empty at first."""
+    """One prefix, with the topics `lane_topic`, `ledger_topic`, `results_topic` and `totals_topic`, empty at first."""
 
     lane_topic: str
     ledger_topic: str
     results_topic: str
+    totals_topic: str
 
     def producer(self) -> TransactionLog:
         """One more producer of the same transactional id."""
@@ -50,6 +52,11 @@ class KafkaWorld(Protocol):
         """The lane of a topic that does not exist."""
 
     def ledger(self) -> LedgerLog: ...
+
+    def totals(self) -> TotalsLog: ...
+
+    def missing_totals(self) -> TotalsLog:
+        """That of a topic that does not exist."""
 
     def coordinators(self) -> Coordinators:
         """Those of the transactional id and the group of `producer` and `offsets`."""

@@ -16,9 +16,10 @@ from headrace.broker.adapters.kafka.lanes import KafkaLane
 from headrace.broker.adapters.kafka.ledger import KafkaLedger
 from headrace.broker.adapters.kafka.offsets import KafkaOffsets
 from headrace.broker.adapters.kafka.topics import create_missing
+from headrace.broker.adapters.kafka.totals import KafkaTotals
 from headrace.broker.adapters.kafka.transactions import KafkaTransactions
 from headrace.schemas.record import Record
-from headrace.schemas.topics import TopicShape, ledger_topic, requests_topic, results_topic, topics
+from headrace.schemas.topics import TopicShape, ledger_topic, requests_topic, results_topic, topics, totals_topic
 from tests.contract.kafka_world import PARTITIONS
 from tests.integration.dispatching import markers_written
 
@@ -60,6 +61,7 @@ class RealWorld:
         self.prefix = prefix
         self.lane_topic = requests_topic(prefix, "standard")
         self.ledger_topic, self.results_topic = ledger_topic(prefix), results_topic(prefix)
+        self.totals_topic = totals_topic(prefix)
 
     def producer(self) -> KafkaTransactions:
         return KafkaTransactions(self.connection, transactional_id=f"{self.prefix}.dispatcher")
@@ -75,6 +77,12 @@ class RealWorld:
 
     def ledger(self) -> KafkaLedger:
         return KafkaLedger(self.connection, topic=self.ledger_topic)
+
+    def totals(self) -> KafkaTotals:
+        return KafkaTotals(self.connection, topic=self.totals_topic)
+
+    def missing_totals(self) -> KafkaTotals:
+        return KafkaTotals(self.connection, topic=f"{self.prefix}.nowhere")
 
     def coordinators(self) -> KafkaCoordinators:
         return KafkaCoordinators(self.connection, transactional_id=f"{self.prefix}.dispatcher")

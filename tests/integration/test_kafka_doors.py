@@ -26,6 +26,7 @@ from tests.contract.lane_log_contract import LaneLogContract
 from tests.contract.ledger_log_contract import LedgerLogContract
 from tests.contract.offset_store_contract import OffsetStoreContract
 from tests.contract.reply_topics_contract import ReplyTopicsContract, ReplyTopicsWorld
+from tests.contract.totals_log_contract import TotalsLogContract
 from tests.contract.transaction_log_contract import TransactionLogContract
 from tests.integration.kafka_world import producing, real_world
 from tests.integration.real_topics import delete_topic
@@ -78,6 +79,12 @@ class TestKafkaLane(LaneLogContract):
 
 
 class TestKafkaLedger(LedgerLogContract):
+    @pytest.fixture
+    async def world(self, real: KafkaWorld) -> KafkaWorld:
+        return real
+
+
+class TestKafkaTotals(TotalsLogContract):
     @pytest.fixture
     async def world(self, real: KafkaWorld) -> KafkaWorld:
         return real

@@ -57,6 +57,7 @@ PLANTED: dict[str, tuple[int, dict[str, str]]] = {
     "requests.bulk": (6, {"max.message.bytes": "2000", "retention.bytes": "1000000"}),
     "results": (14, {"retention.ms": "-1", "unclean.leader.election.enable": "true", "min.insync.replicas": "2"}),
     "ledger": (2, {"message.timestamp.type": "CreateTime", "segment.ms": "604800000"}),
+    "totals": (2, {"cleanup.policy": "delete", "segment.ms": "604800000"}),
 }
 """Partitions and settings of topics somebody made by hand; the four others are missing."""
 
@@ -72,10 +73,10 @@ async def test_each_planted_difference_is_found_and_no_other(
     await create_missing(connection, by_hand)
     found = {((one.topic or "").removeprefix(f"{prefix}."), one.setting) for one in await findings(settings)}
     configs = {(topic, setting) for topic, (_, settings) in PLANTED.items() for setting in settings}
-    shapes = {(topic, "partitions") for topic in ("requests.urgent", "results", "ledger")}
+    shapes = {(topic, "partitions") for topic in ("requests.urgent", "results", "ledger", "totals")}
     missing = {(topic, "exists") for topic in ("control", "failures", "chunks", "dead-letters")}
     assert found == configs | shapes | missing
-    assert len(found) == 18
+    assert len(found) == 21
 
 
 async def test_a_node_that_takes_less_than_our_topics_is_found(connection: KafkaConnection, settings: Settings) -> None:

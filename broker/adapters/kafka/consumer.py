@@ -30,15 +30,18 @@ _UNDOING: set[asyncio.Task[None]] = set()
 """Abandoned starts being undone: a loop holds its tasks by weak references only."""
 
 
-def make_consumer(connection: KafkaConnection) -> AIOKafkaConsumer:
-    """Create a consumer as PROTOCOL requires it: read_committed, no group, no reset, no automatic commits."""
+def make_consumer(connection: KafkaConnection, *, fetch_wait_ms: int = _FETCH_WAIT_MS) -> AIOKafkaConsumer:
+    """Create a consumer as PROTOCOL requires it: read_committed, no group, no reset, no automatic commits.
+
+    `fetch_wait_ms` is how long Kafka holds back the answer to a fetch that finds nothing.
+    """
     return AIOKafkaConsumer(
         **connection.client_kwargs(),
         group_id=None,
         enable_auto_commit=False,
         isolation_level="read_committed",
         auto_offset_reset="none",
-        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        fetch_max_wait_ms=fetch_wait_ms,
         max_partition_fetch_bytes=_FETCH_BYTES_MAX,
         metadata_max_age_ms=_METADATA_AGE_MS,
         request_timeout_ms=10_000,

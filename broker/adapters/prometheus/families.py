@@ -1,6 +1,7 @@
 """The metric families of CONTRACT: names, labels, units and buckets, in one registry of ours.
 
-Dashboards depend on them; changing one is a breaking change. Base units only. Neither tenant nor id is a label.
+Dashboards depend on them; changing one is a breaking change. Base units only. No id is a label, and a tenant or a
+template only in families that stay empty unless the settings ask for them.
 A process shows its own families alone: a gauge that it never sets would read 0, and look like a service that is away.
 """
 
@@ -77,6 +78,25 @@ class Families(ProcessFamilies):
         )
         self.usage_tokens = self._counter(
             "usage_tokens", "Tokens billed, as answers report them.", "model", "tier", "kind"
+        )
+        self.outcome_tokens = self._counter(
+            "outcome_tokens", "Tokens billed for published outcomes.", "lane", "model", "tier", "kind"
+        )
+        self.cost = self._counter(
+            "cost_usd", "Cost of published outcomes by the price list, in US dollars.", "lane", "model", "tier"
+        )
+        self.unpriced = self._counter("unpriced", "Published outcomes with usage and without a price.", "model")
+        self.tenant_tokens = self._counter(
+            "tenant_tokens", "Tokens billed for published outcomes, with metrics.by_tenant.", "tenant", "kind"
+        )
+        self.tenant_cost = self._counter(
+            "tenant_cost_usd", "Cost of published outcomes, with metrics.by_tenant.", "tenant"
+        )
+        self.template_tokens = self._counter(
+            "template_tokens", "Tokens billed for published outcomes, with metrics.by_template.", "template", "kind"
+        )
+        self.template_cost = self._counter(
+            "template_cost_usd", "Cost of published outcomes, with metrics.by_template.", "template"
         )
         self.foreign_tokens = self._counter(
             "foreign_tokens", "Tokens that other clients of the account took from the same limit.", "model"

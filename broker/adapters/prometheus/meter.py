@@ -38,6 +38,9 @@ class Meter(ProcessMeter):
         self._limits = BoundedNames(LABELS_MAX)
         self._kinds = BoundedNames(LABELS_MAX)
         self._tiers = BoundedNames(TIER_LABELS_MAX, unconfirmed_max=0, known=("", MALFORMED, *KNOWN))
+        self._answered = BoundedNames(LABELS_MAX, unconfirmed_max=LABELS_MAX // 2, known=("",))
+        self._tenants = BoundedNames(LABELS_MAX, known=("",))
+        self._templates = BoundedNames(LABELS_MAX, known=("",))
         self._laws: dict[str, str] = {}
         self._limit_capacity = FoldedGauge(self._families.limit_capacity, sum)
         self._limit_level = FoldedGauge(self._families.limit_level, sum)
@@ -105,6 +108,36 @@ class Meter(ProcessMeter):
     def usage(self, model: str, tier: str, kind: str, tokens: int) -> None:
         """Count billed `tokens` of `kind` (input, output, cached, reasoning) by the service tier that served them."""
         add_to(self._families.usage_tokens, self._models.label(model), self._tiers.label(tier), kind, by=tokens)
+
+    def outcome_cost(self, lane: str, model: str, tier: str, usd: float) -> None:
+        """Count what a published outcome cost; `model` is the one that answered."""
+        self._answered.confirm(model)
+        add_to(self._families.cost, lane, self._answered.label(model), self._tiers.label(tier), by=usd)
+
+    def outcome_tokens(self, lane: str, model: str, tier: str, kind: str, tokens: int) -> None:
+        """Count the billed `tokens` of a published outcome, of one kind (as `usage`)."""
+        labels = lane, self._answered.label(model), self._tiers.label(tier), kind
+        add_to(self._families.outcome_tokens, *labels, by=tokens)
+
+    def unpriced(self, model: str) -> None:
+        """Count a published outcome with usage and without a price."""
+        add_to(self._families.unpriced, self._answered.label(model))
+
+    def tenant_cost(self, tenant: str, usd: float) -> None:
+        """Count what an outcome cost by its tenant."""
+        add_to(self._families.tenant_cost, self._tenants.label(tenant), by=usd)
+
+    def tenant_tokens(self, tenant: str, kind: str, tokens: int) -> None:
+        """Count the billed tokens of an outcome by its tenant."""
+        add_to(self._families.tenant_tokens, self._tenants.label(tenant), kind, by=tokens)
+
+    def template_cost(self, template: str, usd: float) -> None:
+        """Count what an outcome cost by its template."""
+        add_to(self._families.template_cost, self._templates.label(template), by=usd)
+
+    def template_tokens(self, template: str, kind: str, tokens: int) -> None:
+        """Count the billed tokens of an outcome by its template."""
+        add_to(self._families.template_tokens, self._templates.label(template), kind, by=tokens)
 
     def foreign(self, model: str, tokens: int) -> None:
         """Count `tokens` that others took from the same limit."""

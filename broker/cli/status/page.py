@@ -11,6 +11,7 @@ from rich.text import Text
 from headrace.broker.amounts import counted, spoken_bytes, spoken_s
 from headrace.broker.cli.screen import beside
 from headrace.broker.cli.status.limits import SHOWN_MAX, WIDE, charges_shown, columns, limits_shown, named
+from headrace.broker.cli.status.spending import spending_shown
 from headrace.broker.cli.terminal import safe
 from headrace.broker.service.status.all_failing import dead_letters
 from headrace.broker.service.status.findings import StatusFinding, table_of
@@ -35,6 +36,8 @@ def page(look: StatusReading, found: Sequence[StatusFinding], now: datetime, *, 
     if report.said is not None and report.said.get("role") != "standby":
         parts.append(Text(f"\nas it was {spoken_s(report.age_s or 0)} ago:" if report.is_stale else "", style=_GRAVE))
         parts += _tables(report.said, width) if "lanes" in report.said else _facts(report.said)
+    elif report.said is not None:
+        parts += spending_shown(report.said)
     if look.retrier is not None and look.retrier.said is not None:
         parts += _retrier(look.retrier, look.retrier.said, now, width)
     parts += [Text(f"({safe(remark)})", style=_FAINT) for remark in look.remarks]
@@ -130,6 +133,7 @@ def _tables(said: Said, width: int) -> Iterator[RenderableType]:
     if models := table_of(said, "models"):
         yield Text("")
         yield _models(models)
+    yield from spending_shown(said)
 
 
 def _lanes(lanes: Mapping[str, Said], width: int) -> Table:

@@ -35,6 +35,7 @@ from headrace.broker.service.preflight.probe import PROBE_EVERY_MS
 from headrace.broker.service.publishing.ledger_lines import left_record
 from headrace.broker.service.publishing.records import Publication
 from headrace.broker.service.publishing.reply_topics import Replies
+from headrace.broker.service.spending.bookkeeping import Bookkeeping
 from headrace.schemas.ledger import encode_ledger
 from headrace.schemas.record import Record
 
@@ -61,6 +62,7 @@ class Parts:
     promotion: Promotion
     publication: Publication
     replies: Replies
+    spending: Bookkeeping
     greeting: Greeting
     proof: Proof
     intakes: Mapping[str, LaneIntake]
@@ -256,12 +258,14 @@ class Leadership:
             written.extend(await producer.transact(records, offsets))
 
         try:
-            await self._parts.replies.during(publication.reply_topics(batch), transact)
+            await self._parts.spending.during(
+                lambda: self._parts.replies.during(publication.reply_topics(batch), transact)
+            )
         except ProducerDead as error:
             self._parts.transacted("unknown", (clock.now_ms() - begun_ms) / 1_000)
             self.health.kafka(str(error))
-            self._setback = error.setback
-            if error.is_denial:
+            self._setback = self._parts.spending.failed(error)
+            if self._setback is Setback.DENIED:
                 self._deny(error, touched)
             say = _log.warning if error.setback is Setback.UNKNOWN else _log.error
             say("transaction_unknown", reason=str(error), setback=error.setback.value, term=self._term)
@@ -274,6 +278,7 @@ class Leadership:
         self.health.record_commit(touched)
         self.health.kafka(None)
         self._parts.follower.record_step(written[-1], publication.line)
+        self._parts.spending.committed()
         driver.post(Committed(batch.serial, begun_ms, publication.crashed))
         return True
 
@@ -339,7 +344,8 @@ class Leadership:
         assert self._producer is not None  # noqa: S101 — programmer error: a term without a producer
         line = encode_ledger(left_record(self._term, self._owner))
         with contextlib.suppress(ProducerDead):
-            await self._producer.transact([Outgoing(self._ledger_topic, Record(None, line))], {})
+            late = self._parts.spending.late(self._parts.clock.utc_now())
+            await self._producer.transact([*late, Outgoing(self._ledger_topic, Record(None, line))], {})
             _log.info("left", term=self._term, owner=self._owner)
 
     async def _step_down(self) -> None:

@@ -26,6 +26,7 @@ STEPS_OF_OBSERVATIONS: Final = (
     "page",
     "web",
     "replies",
+    "totals",
     "lags",
     "greeting",
     "clock",

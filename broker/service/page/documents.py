@@ -23,6 +23,8 @@ from headrace.broker.status_ports import Reported, StatusBoard
 
 OWN: Final = "own"
 LEADERS: Final = "redis"
+_NOT_DRAWN: Final = frozenset({"spending"})
+"""Parts of a status that the page does not draw; this one may have 30 KB, and goes to each open page each second."""
 _UNREADABLE: Final = StatusFinding(
     grave=True,
     sentence="What is wrong could not be worked out from this status; the log says why (observation_failed).",
@@ -81,7 +83,7 @@ class Documents:
             first = headline(look)
         report = look.dispatcher
         return {
-            **(report.said or {}),
+            **{name: part for name, part in (report.said or {}).items() if name not in _NOT_DRAWN},
             "page": {
                 "flow": first.flow.value,
                 "sentence": first.sentence,

@@ -23,8 +23,9 @@ class Needs:
     """Topics that a process reads and writes, and the name under which it commits: transactional id and group.
 
     `group` is set where the group has another name than the transactional id; without transactions `name` is empty.
-    `replies` are written if they can be:
-    they belong to producers, whose mistake must keep no dispatcher from starting.
+    `replies` are written if they can be: they belong to producers, whose mistake must keep no dispatcher from starting.
+    `totals` is read and written if it can be: an installation of an older release lacks it, and no outcome depends on
+    it. It is empty for a process that has no use for it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Needs:
     write: tuple[str, ...]
     group: str = ""
     replies: tuple[str, ...] = ()
+    totals: str = ""
 
     @property
     def topics(self) -> list[str]:
@@ -42,7 +44,8 @@ class Needs:
 def dispatcher_needs(settings: Settings) -> Needs:
     """Return a dispatcher's needs.
 
-    Lanes, control and ledger are read; outcomes, failures, chunks, dead letters and the ledger are written.
+    Lanes, control and ledger are read; outcomes, failures, chunks, dead letters and the ledger are written. The totals
+    are read and written where they exist.
     """
     prefix = settings.kafka.topic_prefix
     lanes = tuple(topics.requests_topic(prefix, lane) for lane in settings.lanes)
@@ -50,7 +53,8 @@ def dispatcher_needs(settings: Settings) -> Needs:
     failures, chunks = topics.failures_topic(prefix), topics.chunks_topic(prefix)
     written = (results, failures, chunks, topics.dead_letters_topic(prefix), ledger)
     read = (*lanes, topics.control_topic(prefix), ledger)
-    return Needs(f"{prefix}.dispatcher", read, written, replies=settings.replies.allow)
+    totals = topics.totals_topic(prefix)
+    return Needs(f"{prefix}.dispatcher", read, written, replies=settings.replies.allow, totals=totals)
 
 
 def retrier_needs(settings: Settings) -> Needs:
@@ -75,7 +79,7 @@ def gateway_needs(settings: Settings) -> Needs:
 async def check(connection: KafkaConnection, needs: Needs) -> None:
     """Return if everything exists and is allowed. Nothing is changed, and no producer is fenced.
 
-    Trouble with reply topics is logged, and ends nothing.
+    Trouble with reply topics or the totals topic is logged, and ends nothing.
 
     Raises:
         MissingTopic: Names all that are missing, and the verb that creates them.
@@ -95,6 +99,23 @@ async def check(connection: KafkaConnection, needs: Needs) -> None:
     if needs.replies:
         for sentence in _about_replies(connection, needs, await seen(connection, needs.replies)):
             _log.warning("reply_topic_unusable", reason=sentence)
+    if needs.totals and (why := _about_totals(connection, needs.totals, await seen(connection, [needs.totals]))):
+        _log.warning("totals_unusable", reason=why)
+
+
+def _about_totals(connection: KafkaConnection, topic: str, found: Seen) -> str:
+    """Return what is wrong with the totals topic; empty if it can be read and written."""
+    if topic in found.missing:
+        return (
+            f"The topic {topic} does not exist, so tokens and cost are not summed up: create it "
+            "with `headrace topics create`. It is noticed within seconds."
+        )
+    absent = [
+        f"{right} on the topic {topic}"
+        for right in ("READ", "WRITE")
+        if topic in found.hidden or not _allows(found, right, topic)
+    ]
+    return _sentence(connection, absent, found) if absent else ""
 
 
 def _about_replies(connection: KafkaConnection, needs: Needs, found: Seen) -> list[str]:

@@ -91,7 +91,7 @@ class _RequiredTopic:
                 f"{kafka_tool('kafka-topics.sh', self._kafka)} --alter --topic {self._spec.name} --partitions {should}"
             )
             yield self._finding("partitions", as_is.partitions, should, "fewer partitions are read in parallel", mend)
-        elif as_is.partitions > should and self._kind == "ledger":
+        elif as_is.partitions > should and self._kind in _OF_ONE_PARTITION:
             mend = f"stop all dispatchers, delete the topic {self._spec.name}, and run `{self._create}`"
             yield self._finding("partitions", as_is.partitions, should, "only the first is ever read", mend)
         elif as_is.partitions > should:
@@ -122,6 +122,8 @@ class _RequiredTopic:
             yield self._finding(setting, oldest_ms, value, because, self._command(setting, value))
 
     def _because(self, setting: str, is_now: str, value: str) -> str:
+        if self._kind == "totals" and setting in _WHY_OF_TOTALS:
+            return _WHY_OF_TOTALS[setting]
         shorter = setting in _SHORTER and is_now != FOR_EVER and int(is_now) < int(value)
         if setting == "retention.ms" and shorter and int(is_now) < (self._longest_s + DAY_S) * 1_000 and self._lane:
             allowed = span(self._longest_s * 1_000)
@@ -145,6 +147,7 @@ class _RequiredTopic:
         return Finding(self._spec.name, setting, str(is_now), str(should_be), because, mend)
 
 
+_OF_ONE_PARTITION: Final = frozenset({"totals", "ledger"})
 _EVERY_TOPIC: Final[Mapping[str, str]] = {"retention.bytes": FOR_EVER, "unclean.leader.election.enable": "false"}
 _EVERY_LANE: Final[Mapping[str, str]] = {"message.timestamp.type": "CreateTime"}
 
@@ -157,12 +160,17 @@ _WHY: Final[Mapping[str, str]] = {
     "retention.bytes": "a burst makes records expire long before their retention",
     "unclean.leader.election.enable": "a node without some acknowledged records may lead, and these are lost",
 }
+_WHY_OF_TOTALS: Final[Mapping[str, str]] = {
+    "cleanup.policy": "without compaction each transaction adds records that stay, and without deletion each sum does",
+    "segment.ms": "compaction leaves the present segment alone, so each start reads more of it than it needs",
+}
 _SHORTER: Final[Mapping[str, Mapping[str, str]]] = {
     "retention.ms": {
         "requests": "requests expire earlier than the settings promise",
         "results": "outcomes expire before a reader that was stopped returns",
         "failures": "requests that wait for the retrier expire",
         "dead_letters": "dead letters are gone before an operator sees them",
+        "totals": "what calls have cost is forgotten earlier than the settings promise",
         "ledger": "ids are forgotten within the dedupe window, and answered again",
         "calls": "a repeated attempt may not find the call to join, and is paid again",
         "batches": "files and batches are gone before their results are fetched",
@@ -171,6 +179,7 @@ _SHORTER: Final[Mapping[str, Mapping[str, str]]] = {
         "requests": "requests that the settings allow are refused",
         "results": "answers that fit today end as too_large_for_topic",
         "failures": "requests too large for it can never be parked",
+        "totals": "the sums of an hour with long names are refused",
         "ledger": "a full transaction cannot be written, and the leader cannot publish",
         "calls": "calls that may be joined later are refused",
         "batches": "parts of files that the settings allow are refused",

@@ -29,9 +29,11 @@ from headrace.broker.service.payloads import Content, Payload, PayloadStore
 from headrace.broker.service.publishing.costing import Costing
 from headrace.broker.service.publishing.ledger_lines import step_record
 from headrace.broker.service.publishing.outcomes import completed, failed, smallest, stunted
+from headrace.broker.service.publishing.published import PublishedOutcome
 from headrace.broker.service.publishing.reply_topics import Replies
 from headrace.broker.service.publishing.short_forms import OVERDUE, ShortForms, fails_instead, withdrawn
 from headrace.broker.service.publishing.totals import Totals
+from headrace.broker.service.spending.bookkeeping import Bookkeeping
 from headrace.broker.settings.whole import Settings
 from headrace.schemas import topics
 from headrace.schemas.codec import encode_dead_letter, encode_failure, encode_outcome
@@ -66,14 +68,16 @@ class Publication:
         totals: Totals,
         proof: Proof,
         costing: Costing,
+        spending: Bookkeeping,
     ) -> None:
         """`owner` is the token in the ledger's lines; `contained` reports exceptions that concern one request.
 
         Dead letters carry `grants` for the next run of their ids; each line of the ledger carries the `totals` after
-        it, and at intervals the `proof`. `costing` says what outcomes cost.
+        it, and at intervals the `proof`. `costing` says what outcomes cost; `spending` adds the sums that count them.
         """
         self._costing = costing
         self._totals = totals
+        self._spending = spending
         self._grants = grants
         self._proof = proof
         self.crashed: frozenset[TicketNumber] = frozenset()
@@ -95,6 +99,7 @@ class Publication:
     def begin(self, topic_ids: Mapping[str, str]) -> None:
         """Begin or resume a term: the next batch stores every partition of these topics."""
         self._topic_ids, self._partitions = dict(topic_ids), None
+        self._spending.begin()
 
     def _ids_to_say(self, batch: commands.Batch) -> dict[str, str]:
         """Return the ids of the topics of the stored progress: where all of it is stored, and again at intervals."""
@@ -132,6 +137,7 @@ class Publication:
         step = step_record(batch, term, self._owner, now, suspects=named, key=self._grants.for_step())
         totals, proved = self._totals.after(batch, self.crashed), self._proof.for_step()
         self.line = replace(step, topics=self._ids_to_say(batch), totals=totals, proved=proved)
+        outgoing.extend(self._spending.lines(outgoing, now))
         outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, encode_ledger(self.line))))
         return outgoing
 
@@ -232,8 +238,8 @@ class Publication:
         place = f"{cargo.topic}/{cargo.source.partition.number}/{cargo.source.offset}"
         _log.error("published_reduced", origin=place, form=form.value, reason=reason)
         if form is not commands.Form.LETTER:
-            least = encode_outcome(smallest(outcome), time=now)
-            yield Outgoing(topics.results_topic(self._prefix), least)
+            least = smallest(outcome)
+            yield self._result(encode_outcome(least, time=now), least)
         if form is commands.Form.LETTER:
             yield self._dead_letter(cargo, REFUSED_BY_KAFKA, now, bare=True)
         elif isinstance(decision, commands.Fail) and reason != "cancelled":
@@ -243,13 +249,13 @@ class Publication:
         self, outcome: Completed | Failed, cargo: Payload, now: datetime, *, copied: bool
     ) -> Iterator[Outgoing]:
         """Make the record of an outcome, and its copy for a reply topic; an outcome without its copy says so."""
-        record, topic = self._outcome_record(outcome, cargo, now), self._reply_topic(cargo)
+        result, topic = self._outcome_record(outcome, cargo, now), self._reply_topic(cargo)
         if topic is not None:
-            if why := self._replies.hindrance(topic, record, copied=copied):
-                record = self._outcome_record(outcome, cargo, now, (REPLY_DROPPED, f"{topic} {why}".encode()))
+            if why := self._replies.hindrance(topic, result.record, copied=copied):
+                result = self._outcome_record(outcome, cargo, now, (REPLY_DROPPED, f"{topic} {why}".encode()))
             else:
-                yield Outgoing(topic, record)
-        yield Outgoing(topics.results_topic(self._prefix), record)
+                yield Outgoing(topic, result.record)
+        yield result
 
     def _overdue(self, overdue: Overdue, term: int, now: datetime) -> Iterator[Outgoing]:
         """Make outcome and dead letter of a parked request that did not come back: only its id is known.
@@ -265,7 +271,7 @@ class Publication:
             attempts=overdue.attempts,
             term=term,
         )
-        yield Outgoing(topics.results_topic(self._prefix), encode_outcome(outcome, time=now))
+        yield self._result(encode_outcome(outcome, time=now), outcome)
         letter = encode_dead_letter(
             overdue.name.encode(),
             None,
@@ -288,13 +294,13 @@ class Publication:
         """
         topic = self._reply_topic(cargo)
         if topic is not None:
-            record = self._outcome_record(self._failed(cargo, fail, term), cargo, now)
+            record = self._outcome_record(self._failed(cargo, fail, term), cargo, now).record
             if not self._replies.hindrance(topic, record):
                 yield Outgoing(topic, record)
 
     def _outcome_record(
         self, outcome: Completed | Failed, cargo: Payload, now: datetime, *more: tuple[str, bytes]
-    ) -> Record:
+    ) -> PublishedOutcome:
         """Encode an outcome with its last headers; if it does not fit, shortened, and at last without those headers."""
         content = cargo.content
         if cargo.trace is not None:
@@ -304,11 +310,15 @@ class Publication:
             more = (*more, (TRACEPARENT, content.traceparent.encode()), *state)
         record = _with(encode_outcome(outcome, time=now), more)
         if record.bytes_max <= self._results_max:
-            return record
+            return self._result(record, outcome)
         _log.error("outcome_does_not_fit", bytes=record.bytes_max, bytes_max=self._results_max)
-        short = encode_outcome(stunted(outcome, record.bytes_max), time=now)
+        shortened = stunted(outcome, record.bytes_max)
+        short = encode_outcome(shortened, time=now)
         record = _with(short, more)
-        return record if record.bytes_max <= self._results_max else short
+        return self._result(record if record.bytes_max <= self._results_max else short, shortened)
+
+    def _result(self, record: Record, outcome: Completed | Failed) -> PublishedOutcome:
+        return PublishedOutcome(topics.results_topic(self._prefix), record, outcome=outcome)
 
     def _parked(self, cargo: Payload, park: commands.Park, now: datetime) -> Outgoing:
         assert isinstance(cargo.content, DecodedRequest)  # noqa: S101 — programmer error: only requests are parked

@@ -8,7 +8,6 @@ again without it. And where two transactions in a row with copies for a topic fa
 while all others pass, it is left alone for a minute; after that one more failure is enough, for twice as long.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +19,12 @@ from headrace.broker.clock import WallClock
 from headrace.broker.errors import LogUnavailable, ProducerDead
 from headrace.broker.ports import ReplyTopic, ReplyTopics
 from headrace.broker.service.containment import Containment
-from headrace.broker.tasks import ended
+from headrace.broker.service.publishing.watched import watched
 from headrace.schemas.record import Record
 
 FRESH_MS = 50
 GLANCE_EVERY_MS = 10_000
 LOOKS_MAX = 3
-WATCH_EVERY_S = 0.5
 FAILURES_MAX = 2
 BARRED_FIRST_MS = 60_000
 BARRED_MAX_MS = 3_600_000
@@ -81,7 +79,7 @@ class Replies:
             return
         await self._check(topics)
         try:
-            await self._watched(transact)
+            await watched(transact, self._seen_in_trouble)
         except ProducerDead as error:
             await self._doubt(error)
             raise
@@ -119,23 +117,14 @@ class Replies:
             self._meter.reply_copies(topic, "dropped", 1)
             self._say_dropped(topic, why)
 
-    async def _watched(self, transact: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the transaction, and abort it once a topic that it writes to is seen to be in trouble."""
-        transaction = asyncio.ensure_future(transact())
-        try:
-            while not (await asyncio.wait({transaction}, timeout=WATCH_EVERY_S))[0]:
-                sent = set(self._sent)
-                if not await self._look(sent) or transaction.done():
-                    continue
-                for topic in sorted(sent):
-                    if trouble := self._trouble(self._topics[topic]):
-                        raise ProducerDead(f"A transaction was given up: the reply topic {topic} {trouble}.")
-            transaction.result()
-        finally:
-            if not transaction.done():
-                await ended(transaction)
-                if not transaction.cancelled():
-                    transaction.exception()  # its error is of no interest
+    async def _seen_in_trouble(self) -> str:
+        """Return which topic that the transaction writes to is in trouble; empty if none is, or Kafka is silent."""
+        sent = set(self._sent)
+        if await self._look(sent):
+            for topic in sorted(sent):
+                if trouble := self._trouble(self._topics[topic]):
+                    return f"the reply topic {topic} {trouble}."
+        return ""
 
     async def _doubt(self, error: ProducerDead) -> None:
         """Blame the topics for a failed transaction with copies, unless Kafka does not answer at all.

@@ -16,6 +16,7 @@ from headrace.broker.service.containment import ContainmentReporter
 from headrace.broker.service.payloads import Payload
 from headrace.broker.service.publishing.costing import Costing
 from headrace.broker.service.publishing.outcomes import bill_of, identity_of, timings_of
+from headrace.broker.service.publishing.published import PublishedOutcome
 from headrace.schemas import topics
 from headrace.schemas.codec import encode_dead_letter, encode_outcome
 from headrace.schemas.control import Cancel
@@ -64,11 +65,11 @@ class ShortForms:
     def _shortened(self, cargo: Payload, decision: Decision, term: int, now: datetime) -> Iterator[Outgoing]:
         match decision:
             case Fail():
-                yield Outgoing(self._results, encode_outcome(self._failed(cargo, decision, term), time=now))
+                yield self._result(self._failed(cargo, decision, term), now)
                 if decision.reason != "cancelled":
                     yield self._letter_or_place(cargo, decision, now)
             case Withdraw():
-                yield Outgoing(self._results, encode_outcome(withdrawn(cargo, decision, term), time=now))
+                yield self._result(withdrawn(cargo, decision, term), now)
             case DeadLetterOnly():
                 yield self._empty_letter(cargo, now, decision.lost)
             case _:
@@ -109,6 +110,9 @@ class ShortForms:
                 encode_outcome(Failed(id="x", reason="crashed", **more), time=_ANY_TIME)
                 told = more
         return told
+
+    def _result(self, outcome: Failed, now: datetime) -> Outgoing:
+        return PublishedOutcome(self._results, encode_outcome(outcome, time=now), outcome=outcome)
 
     def _letter_or_place(self, cargo: Payload, fail: Fail, now: datetime) -> Outgoing:
         try:

@@ -85,6 +85,7 @@ def _of_dispatcher(report: Report, prefix: str) -> Iterator[StatusFinding]:
         return
     yield from _of_services(report.said)
     yield from _of_role(report, report.said)
+    yield from _of_totals(report.said)
     if report.said.get("role") != "standby":
         yield from map(_grave, all_failing(report.said))
         if letters := many_dead_letters(report.said):
@@ -254,6 +255,16 @@ def emptiest(buckets: Iterable[Said]) -> Said | None:
 def left_of(bucket: Said, end: str = "level_low") -> float:
     """Return the part that is left, from 0 to 1."""
     return min(1.0, max(0.0, float(bucket[end])) / max(1.0, float(bucket["capacity"])))
+
+
+def _of_totals(said: Said) -> Iterator[StatusFinding]:
+    """Say that tokens and cost are not summed up, and how to mend that; no outcome depends on it."""
+    topic = table_of(table_of(said, "spending"), "topic")
+    if topic.get("trouble") and topic.get("mend"):
+        unwritten = int(topic.get("unwritten", 0))
+        kept = f" {counted(unwritten, 'outcome')} will be summed up then." if unwritten else ""
+        name, trouble, mend = topic.get("name"), topic["trouble"], topic["mend"]
+        yield _note(f"Tokens and cost are not summed up: the topic {name} {trouble}; {mend}.{kept}")
 
 
 def _of_lanes(lanes: Mapping[str, Said]) -> Iterator[StatusFinding]:

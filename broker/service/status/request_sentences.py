@@ -41,7 +41,7 @@ def _run(told: Said) -> str:
 
 
 def _lines(name: str, told: Said) -> Iterator[str]:
-    where = f"lane {told.get('lane')} ({_tenant(told)})"
+    where = f"lane {told.get('lane')} ({_tenant(told)}{_template(told)})"
     match told.get("state"):
         case "waiting" | "waiting_for_order" | "waiting_for_retry":
             yield f"{name} waits in {where}{_standing(told)}."
@@ -79,6 +79,10 @@ def _tenant(told: Said) -> str:
     return f"tenant {told['tenant']}" if told.get("tenant") else "no tenant"
 
 
+def _template(told: Said) -> str:
+    return f", template {told['template']}" if told.get("template") else ""
+
+
 def _first(told: Said) -> str:
     run = table_of(told, "behind").get("run")
     return "its first submission" if run == told.get("run") else f"run {run}"
@@ -109,9 +113,10 @@ def _answered(name: str, told: Said) -> Iterator[str]:
 
 def _facts(outcome: Said) -> Iterator[str]:
     """Say when it was answered, by which model, for how many tokens, and where its record is."""
+    to = f"{outcome.get('model') or 'no model'}{_template(outcome)}"
     yield (
         f"Its outcome was published at {_clock(outcome['at'])}, after {counted(_whole(outcome.get('calls')), 'call')} "
-        f"to {outcome.get('model') or 'no model'}; it was submitted at {_clock(outcome.get('submitted_at'))}."
+        f"to {to}; it was submitted at {_clock(outcome.get('submitted_at'))}."
     )
     if outcome.get("input_tokens") is not None:
         tokens = (_number(outcome.get(f"{kind}_tokens")) for kind in ("charge", "input", "output"))

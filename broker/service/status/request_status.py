@@ -29,7 +29,7 @@ from headrace.broker.core.identity.dedupe import Fate
 from headrace.broker.core.ticket import Candidate, State, Ticket
 from headrace.broker.service.health import Health
 from headrace.broker.service.metrics.telemetry import Telemetry
-from headrace.broker.service.payloads import PayloadStore
+from headrace.broker.service.payloads import Payload, PayloadStore
 from headrace.broker.service.status.queue_position import Place, QueueTotals, called_by_then, place_of
 from headrace.broker.service.status.start_estimate import cap_lets_through_ms, flows_in_ms, lets_through_ms
 from headrace.broker.service.status.wait_reasons import Hindrance, WaitReasons
@@ -143,6 +143,7 @@ class RequestStatus:
             "lane": ticket.source.partition.lane,
             "tenant": candidate.tenant or None,
             "model": candidate.model or None,
+            "template": _template(cargo),
             "limit": candidate.limit or None,
             "charge_tokens": ticket.charge,
             "calls": ticket.calls,
@@ -258,6 +259,12 @@ class RequestStatus:
 
     def _estimate(self, start_ms: int, now_ms: int) -> Told:
         return {"in_s": _seconds(now_ms, start_ms), "at": to_wire(self.clock.to_utc(start_ms))}
+
+
+def _template(cargo: Payload | None) -> str | None:
+    """Return the template that the request names; the core does not know it."""
+    content = None if cargo is None else cargo.content
+    return content.request.template if isinstance(content, DecodedRequest) else None
 
 
 def _elsewhere(health: Health) -> Told:

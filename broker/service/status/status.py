@@ -22,6 +22,7 @@ from headrace.broker.service.health import Health
 from headrace.broker.service.metrics.telemetry import Telemetry, in_seconds
 from headrace.broker.service.publishing.reply_topics import Replies
 from headrace.broker.service.publishing.totals import Totals
+from headrace.broker.service.spending.shown import SpendingShown
 from headrace.broker.service.status.backlog import backlog_ms
 from headrace.broker.service.status.lags import Lags
 from headrace.broker.service.status.wait_reasons import Hindrance, WaitReasons
@@ -54,6 +55,7 @@ class Status:
     replies: Replies
     lags: Lags
     totals: Totals
+    spending: SpendingShown
     owner: str
     clock: WallClock
     url: str | None = field(default=None, init=False)
@@ -125,6 +127,7 @@ class Status:
             },
             "models": lambda: {name: spent.means() for name, spent in telemetry.spending.items()},
             "outcomes": lambda: dict(self.totals.counts),
+            "spending": self.spending.shown,
             "failed_lately": telemetry.failures.shown,
             "dedupe": lambda: {
                 "ids": len(core.identities),

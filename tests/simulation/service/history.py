@@ -23,6 +23,7 @@ from tests.simulation.service.wires import Start
 
 RESULTS, FAILURES = topics.results_topic(PREFIX), topics.failures_topic(PREFIX)
 LEDGER, DEAD_LETTERS = topics.ledger_topic(PREFIX), topics.dead_letters_topic(PREFIX)
+TOTALS = topics.totals_topic(PREFIX)
 RETRIER = f"{PREFIX}.retrier"
 Identity = tuple[str, int]
 CONVICTED_BY = 2

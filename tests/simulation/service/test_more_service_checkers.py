@@ -9,6 +9,7 @@ import pytest
 from headrace.broker.core.requests.triage import CALLS_KILL
 from headrace.schemas import topics
 from headrace.schemas.ledger import LedgerKind, LedgerRecord
+from headrace.schemas.spending import decode_total, encode_total
 from tests.simulation.service.checkers import (
     answers_are_kept,
     calls_start_in_trust,
@@ -23,12 +24,14 @@ from tests.simulation.service.checkers import (
     operators_mistakes_fail_no_request,
     parked_are_left_alone,
     repeats_are_counted,
+    sums_are_true,
     tiers_fail_no_request,
 )
-from tests.simulation.service.history import DEAD_LETTERS, Commit, Deadly, History, Removed
+from tests.simulation.service.history import DEAD_LETTERS, TOTALS, Commit, Deadly, History, Removed
 from tests.simulation.service.openai import Arrival
 from tests.simulation.service.run import copied, run
 from tests.simulation.service.scenario import PREFIX, Faults, Scenario
+from tests.simulation.service.world import SummingWorld
 
 Check = Callable[[History], Iterator[str]]
 LATER_S = 1_000.0
@@ -369,3 +372,29 @@ def test_a_process_that_leads_again_keeps_the_order_of_each_of_its_terms(scenari
 
 def claim_of(term: int, owner: str) -> LedgerRecord:
     return LedgerRecord(LedgerKind.CLAIM, term, owner)
+
+
+def counted_twice(history: History) -> None:
+    """As a book that goes on with its sums after a commit that it took for lost."""
+    at, commit = next((at, each) for at, each in enumerate(history.commits) if each.records.get(TOTALS))
+    key, series, total = decode_total(commit.records[TOTALS][0])
+    more = encode_total(key, series, total.model_copy(update={"outcomes": total.outcomes + 1}))
+    last = max(number for number, each in enumerate(history.commits) if each.records.get(TOTALS))
+    spoilt = {**history.commits[last].records, TOTALS: [*history.commits[last].records[TOTALS], more]}
+    assert at <= last
+    history.commits[last] = replace(history.commits[last], records=spoilt)
+    history.commits[last + 1 :] = []
+
+
+def left_out(history: History) -> None:
+    """As a transaction of outcomes whose sums were made of others."""
+    last = max(at for at, each in enumerate(history.commits) if each.records.get(TOTALS) and each.outcomes)
+    history.commits[last] = replace(history.commits[last], outcomes=[*history.commits[last].outcomes] * 2)
+
+
+@pytest.mark.parametrize("spoil", [counted_twice, left_out])
+def test_sums_that_count_too_much_or_too_little_are_found(scenario: Scenario, spoil: Callable[[History], None]) -> None:
+    history = SummingWorld(scenario).run()
+    assert list(sums_are_true.check(history)) == []
+    spoil(history)
+    assert len(list(sums_are_true.check(history))) == 1

@@ -13,6 +13,7 @@ import pytest
 
 from tests.long_proofs import with_long
 from tests.simulation.service.run import Report, simulate, simulate_some
+from tests.simulation.service.world import SummingWorld
 
 REGRESSIONS = (
     95,
@@ -73,6 +74,13 @@ def test_every_promise_is_kept(first: int) -> None:
 @pytest.mark.parametrize("batch", with_long(range(FRESH // AT_ONCE), EACH_TIME // AT_ONCE))
 def test_every_promise_is_kept_by_fresh_seeds(batch: int) -> None:
     _kept(simulate_some(FRESH_FROM + batch * AT_ONCE, AT_ONCE))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("batch", with_long(range(FRESH // AT_ONCE), 1))
+def test_every_promise_is_kept_where_outcomes_are_summed_up(batch: int) -> None:
+    first = FRESH_FROM + FRESH + batch * AT_ONCE
+    _kept([simulate(seed, SummingWorld) for seed in range(first, first + AT_ONCE)])
 
 
 @pytest.mark.parametrize("seed", REGRESSIONS)

@@ -19,7 +19,7 @@ from headrace.schemas import topics
 from headrace.schemas.headers import CE_SUBJECT
 from headrace.schemas.record import Record
 from tests.progress_seen import done_of
-from tests.simulation.service.history import DEAD_LETTERS, FAILURES, LEDGER, RESULTS, Commit, History, Lived
+from tests.simulation.service.history import DEAD_LETTERS, FAILURES, LEDGER, RESULTS, TOTALS, Commit, History, Lived
 from tests.simulation.service.loops import Conductor
 from tests.simulation.service.openai import OpenAI
 from tests.simulation.service.process import DispatcherProcess, Process, RetryingProcess
@@ -44,6 +44,8 @@ LATE_S = 12.0
 
 FLAWED_STEPS = ("read", "call")
 """Where requests that show a defect of ours show it."""
+TOTALS_REFUSING, SUMS_REFUSED = 0.2, 0.05
+"""The share of summing runs in which the totals topic refuses records, and the share of these."""
 Committed = Callable[[str, dict[str, list[Record]], Mapping[TopicPartition, StoredOffset]], None]
 
 
@@ -325,3 +327,32 @@ def held(process: DispatcherProcess) -> dict[str, int]:
         "held bytes": core.flights.held_bytes,
         "tasks": len(process.made.driver._calls),
     }
+
+
+class SummingWorld(World):
+    """A world with a topic for sums over outcomes, which in some runs refuses a record now and then.
+
+    It is a world of its own, since records of sums shift all that happens by chance: in the plain one the seeds that
+    have shown a fault still show it.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(scenario)
+        self._dice = Random(f"totals {scenario.seed}")
+
+    def _create(self) -> None:
+        super()._create()
+        self.kafka.create(TOTALS)
+
+    def _refuse(self) -> None:
+        super()._refuse()
+        policy, kinds = self.kafka.policy, (Setback.REFUSED, Setback.DENIED, Setback.UNKNOWN)
+        if self.scenario.faults.leave_leaders_alone or self._dice.random() >= TOTALS_REFUSING:
+            return
+
+        def refusing(topic: str, record: Record) -> Setback | None:
+            if topic == TOTALS:
+                return self._dice.choice(kinds) if self._dice.random() < SUMS_REFUSED else None
+            return policy(topic, record)
+
+        self.kafka.policy = refusing

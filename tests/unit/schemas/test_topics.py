@@ -1,4 +1,4 @@
-from headrace.schemas.topics import KINDS, TopicShape, batches_topic, calls_topic, gateway_topics, topics
+from headrace.schemas.topics import KINDS, TopicShape, batches_topic, calls_topic, gateway_topics, topics, totals_topic
 
 LANES = ("urgent", "bulk")
 
@@ -15,12 +15,22 @@ def test_the_topics_are_those_of_the_contract() -> None:
         "generation.failures": (6, 168),
         "generation.chunks": (6, 1),
         "generation.dead-letters": (3, 720),
+        "generation.totals": (1, 9_600),
         "generation.ledger": (1, 24),
     }
     assert {spec.replication for spec in specs.values()} == {3}
     assert {spec.configs["min.insync.replicas"] for spec in specs.values()} == {"2"}
     assert {spec.configs["max.message.bytes"] for spec in specs.values()} == {"1048576"}
-    assert {spec.configs["cleanup.policy"] for spec in specs.values()} == {"delete"}
+    policies = {name: spec.configs["cleanup.policy"] for name, spec in specs.items()}
+    assert policies.pop("generation.totals") == "compact,delete"
+    assert set(policies.values()) == {"delete"}
+
+
+def test_sums_are_compacted_within_hours_and_stamped_by_the_log() -> None:
+    (totals,) = [each for each in topics("p", (), nodes=1) if each.name == totals_topic("p")]
+    assert totals.configs["segment.ms"] == "3600000"
+    assert totals.configs["message.timestamp.type"] == "LogAppendTime"
+    assert totals.configs["retention.ms"] == str(400 * 86_400_000)
 
 
 def test_the_topics_of_gateways_are_none_of_the_dispatchers() -> None:

@@ -25,7 +25,7 @@ from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.broker.testing.kafka_doors import MemoryReplyTopics
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import decode_request
-from tests.unit.service.rig import grants_of, proof_of, settings_of
+from tests.unit.service.rig import grants_of, proof_of, settings_of, spending_of
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 LANE = LanePartition("standard", 3)
@@ -60,6 +60,7 @@ class Rig:
             totals=Totals(),
             proof=proof_of(clock),
             costing=UNPRICED,
+            spending=spending_of(self.kafka, clock),
         )
 
     def cargo(

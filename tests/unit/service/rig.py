@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from headrace.broker.clock import WallClock
@@ -13,10 +14,14 @@ from headrace.broker.core.answers.base_url import Addressee
 from headrace.broker.ports import LedgerLog, OffsetStore, TokenCounter, TransactionLog, UpstreamApi
 from headrace.broker.price_ports import PriceList
 from headrace.broker.service.calls.base_url_proof import Proof
+from headrace.broker.service.containment import said
 from headrace.broker.service.core_config import dispatch_rules
 from headrace.broker.service.intake.grants import Grants
+from headrace.broker.service.spending.bookkeeping import Bookkeeping
+from headrace.broker.service.spending.totals_topic import TotalsTopic
 from headrace.broker.service.wiring import DispatcherDoors, assemble
 from headrace.broker.settings.whole import Settings
+from headrace.broker.spending.book import SpendingBook
 from headrace.broker.testing.counter import RoughCounter
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.broker.testing.kafka_doors import (
@@ -30,6 +35,7 @@ from headrace.broker.testing.kafka_doors import (
 )
 from headrace.broker.testing.lease import MemoryBoard, MemoryLease, MemoryLeaseStore
 from headrace.broker.testing.prices import MemoryPrices
+from headrace.broker.testing.totals_door import MemoryTotals
 from headrace.broker.testing.upstream import Script, ScriptedUpstream
 from headrace.schemas import topics
 from headrace.schemas.ledger import LedgerRecord, decode_ledger
@@ -62,6 +68,14 @@ def grants_of(clock: WallClock, *, every_run: bool = False) -> Grants:
 def proof_of(clock: WallClock, *, proved: bool = False) -> Proof:
     """What is known of the base URL; nothing, unless it is `proved`."""
     return Proof(Addressee(proved=proved), "https://api.openai.com/v1", clock, window_ms=4)
+
+
+def spending_of(kafka: MemoryKafka, clock: WallClock) -> Bookkeeping:
+    """The sums over outcomes; nothing is written before its topic is looked at."""
+    topic = TotalsTopic(MemoryReplyTopics(KafkaLink(kafka)), topics.totals_topic(PREFIX), clock, said)
+    numbers = count()
+    book = SpendingBook(lambda: f"series-{next(numbers)}")
+    return Bookkeeping(book, topic, counted=lambda _: None, observed=said)
 
 
 class World:
@@ -146,6 +160,7 @@ class Process:
             make_producer=self.producer,
             chunks=self.chunks,
             replies=self.replies,
+            totals=MemoryTotals(self.link, topic=topics.totals_topic(PREFIX)),
             counter=self.counter(),
             board=MemoryBoard(world.leases, world.lease_key(), f"headrace:cluster:{PREFIX}.retrier"),
             prices=self.prices(),

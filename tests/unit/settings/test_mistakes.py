@@ -251,7 +251,7 @@ def test_every_mistake_is_found_at_once_and_none_that_only_follows_from_another(
             "FILE:20 and FILE:22)"
         ),
         "topics.results: min_insync 2 is above replication 1 (from FILE:25 and FILE:24)",
-        "quotas (from FILE:27) is not a setting: the nearest is topics.requests",
+        "quotas (from FILE:27) is not a setting: the nearest is topics.totals",
         "the environment variable HEADRACE_LIMIT is not a setting: the nearest is HEADRACE_LIMITS",
         "openai.timeout_s = '0' (from the environment variable HEADRACE_OPENAI__TIMEOUT_S) must be more than 0",
         (

@@ -19,6 +19,7 @@ from tests.contract.lane_log_contract import LaneLogContract
 from tests.contract.ledger_log_contract import LedgerLogContract
 from tests.contract.offset_store_contract import OffsetStoreContract
 from tests.contract.reply_topics_contract import ReplyTopicsContract, ReplyTopicsWorld
+from tests.contract.totals_log_contract import TotalsLogContract
 from tests.contract.transaction_log_contract import TransactionLogContract
 from tests.unit.testing.worlds import MemoryWorld
 
@@ -44,6 +45,12 @@ class TestMemoryLane(LaneLogContract):
 
 
 class TestMemoryLedger(LedgerLogContract):
+    @pytest.fixture
+    async def world(self) -> KafkaWorld:
+        return MemoryWorld()
+
+
+class TestMemoryTotals(TotalsLogContract):
     @pytest.fixture
     async def world(self) -> KafkaWorld:
         return MemoryWorld()

@@ -10,6 +10,7 @@ from headrace.broker.testing.kafka_doors import (
     MemoryOffsets,
     MemoryTransactions,
 )
+from headrace.broker.testing.totals_door import MemoryTotals
 from headrace.schemas.record import Record
 from tests.contract.kafka_world import PARTITIONS
 
@@ -55,6 +56,8 @@ class MemoryWorld:
         self.kafka.create(self.lane_topic, PARTITIONS)
         self.kafka.create(self.ledger_topic)
         self.kafka.create(self.results_topic)
+        self.totals_topic = "t.totals"
+        self.kafka.create(self.totals_topic)
 
     def producer(self) -> MemoryTransactions:
         return MemoryTransactions(self.link, transactional_id="t.dispatcher")
@@ -70,6 +73,12 @@ class MemoryWorld:
 
     def ledger(self) -> MemoryLedger:
         return MemoryLedger(self.link, topic=self.ledger_topic)
+
+    def totals(self) -> MemoryTotals:
+        return MemoryTotals(self.link, topic=self.totals_topic)
+
+    def missing_totals(self) -> MemoryTotals:
+        return MemoryTotals(self.link, topic="t.nowhere")
 
     def coordinators(self) -> MemoryCoordinators:
         return MemoryCoordinators(self.link)

@@ -36,7 +36,7 @@ from headrace.schemas.outcome import Usage
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import decode_request
 from tests.unit.service.publication_rig import NOW, UNPRICED
-from tests.unit.service.rig import grants_of, proof_of, settings_of
+from tests.unit.service.rig import grants_of, proof_of, settings_of, spending_of
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -90,6 +90,7 @@ class Rig:
             totals=Totals(),
             proof=proof_of(self.clock),
             costing=UNPRICED,
+            spending=spending_of(self.kafka, self.clock),
         )
         (outgoing,) = publication._settled(Settlement(self.number, Complete()), 1, NOW)
         return outgoing.record

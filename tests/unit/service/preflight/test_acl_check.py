@@ -5,6 +5,7 @@ from headrace.broker.adapters.kafka.rights import Seen
 from headrace.broker.service.preflight.acl_check import (
     Needs,
     _about_replies,
+    _about_totals,
     _absent,
     _sentence,
     dispatcher_needs,
@@ -76,3 +77,18 @@ def test_what_is_amiss_with_a_reply_topic_is_a_sentence_for_each() -> None:
     assert "lacks WRITE on the topic denied: grant it" in denied
     assert "--operation Write --topic denied" in denied
     assert "lacks WRITE on the topic hidden (or topics without any right do not exist): grant it" in hidden
+
+
+def test_a_dispatcher_starts_without_the_totals_topic_and_says_how_it_is_made() -> None:
+    needs = dispatcher_needs(Settings())
+    assert needs.totals == "generation.totals"
+    assert needs.totals not in needs.topics
+    kafka = KafkaConnection("kafka:9092")
+    assert "`headrace topics create`" in _about_totals(kafka, needs.totals, Seen({}, (needs.totals,), ()))
+    denied = _about_totals(kafka, needs.totals, Seen({needs.totals: frozenset({"READ"})}, (), ()))
+    assert "lacks WRITE on the topic generation.totals" in denied
+    assert "lacks READ on the topic generation.totals" in _about_totals(
+        kafka, needs.totals, Seen({}, (), (needs.totals,))
+    )
+    assert _about_totals(kafka, needs.totals, Seen({needs.totals: ALL}, (), ())) == ""
+    assert retrier_needs(Settings()).totals == gateway_needs(Settings()).totals == ""

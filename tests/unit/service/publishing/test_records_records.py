@@ -42,6 +42,7 @@ from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.core.specimens import identity
 from tests.unit.service.publication_rig import BATCH, NOW, UNPRICED, Rig, headers
 from tests.unit.service.publishing.test_records import asked
+from tests.unit.service.rig import spending_of
 
 REPLIES = "crm.replies"
 KEY = GrantKey("c2VjcmV0", 5)
@@ -87,6 +88,7 @@ class Bench(Rig):
             totals=Totals(),
             proof=Proof(self.addressee, "https://api.openai.com/v1", clock, window_ms=4),
             costing=UNPRICED,
+            spending=spending_of(self.kafka, clock),
         )
 
     def _contained(self, step: str, error: BaseException | None = None, **_place: str | int | None) -> None:

@@ -41,7 +41,7 @@ from headrace.schemas.record import Record
 from headrace.schemas.replay_codec import new_id_of
 from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.service.publication_rig import BATCH, NOW, UNPRICED, Rig, failing, headers
-from tests.unit.service.rig import Process, World, grants_of, led, proof_of, until
+from tests.unit.service.rig import Process, World, grants_of, led, proof_of, spending_of, until
 from tests.virtual_time import VIRTUAL_TIME
 
 
@@ -374,6 +374,7 @@ def test_an_answer_that_cannot_be_written_leaves_its_cost_and_a_whole_letter() -
         totals=Totals(),
         proof=proof_of(clock),
         costing=Costing(MemoryPrices(), failing),
+        spending=spending_of(rig.kafka, clock),
     )
     cargo = paid(rig)
     cargo.response = Unwritable()

@@ -288,3 +288,20 @@ def test_another_server_at_the_base_url_is_said_with_what_came_from_where() -> N
 def test_what_the_first_question_to_openai_has_found_is_said() -> None:
     sentence = "OpenAI at https://gw.example/v1 refuses the key (openai.api_key) (HTTP 401): correct it and restart."
     assert only(look(said(trouble=sentence))) == (True, sentence)
+
+
+def test_a_totals_topic_that_is_missing_is_said_with_the_verb_that_makes_it_and_is_no_problem() -> None:
+    topic = {
+        "name": "generation.totals",
+        "trouble": "does not exist",
+        "mend": "create it with `headrace topics create`",
+    }
+    grave, sentence = only(look(said(spending={"topic": topic | {"unwritten": 3}})))
+    assert not grave
+    assert sentence == (
+        "Tokens and cost are not summed up: the topic generation.totals does not exist; create it with "
+        "`headrace topics create`. 3 outcomes will be summed up then."
+    )
+    assert told(look(said(spending={"topic": topic | {"trouble": None, "mend": None}}))) == []
+    seconds_old = {"trouble": "has not been looked at yet", "mend": None}
+    assert told(look(said(spending={"topic": topic | seconds_old}))) == []

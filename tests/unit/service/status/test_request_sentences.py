@@ -340,3 +340,16 @@ def test_fields_of_other_types_leave_a_sentence_and_no_text_of_theirs(told: dict
     assert said
     assert told["state"].split("_")[0] in said[0]
     assert "<b>" not in "".join(said)
+
+
+def test_the_template_is_named_where_the_request_names_one() -> None:
+    assert "lane bulk (tenant acme, template welcome)" in lines(waiting(template="welcome"))[0]
+    outcome = {
+        "status": "completed",
+        "at": "2026-12-01T12:00:00.000Z",
+        "calls": 1,
+        "model": "gpt-4",
+        "template": "welcome",
+    }
+    answered = lines({"id": "x", "state": "answered", "outcome": outcome})
+    assert "after 1 call to gpt-4, template welcome;" in answered[1]

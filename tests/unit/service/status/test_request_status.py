@@ -66,13 +66,14 @@ def kinds(told: dict[str, Any]) -> list[str]:
 async def test_who_waits_is_told_its_place_what_it_waits_for_and_about_when_it_starts() -> None:
     world = World(latency_s=1)
     async with leader(world, **RATE) as process:
-        submit(world, *(f"r{n}" for n in range(45)), tenant="acme")
+        submit(world, *(f"r{n}" for n in range(45)), tenant="acme", template="welcome")
         await reaches(process, "r44", "waiting")
         await until(lambda: kinds(where(process, "r44")) == ["limit"])
         told = where(process, "r44")
         begun_ms, charge = process.clock.now_ms(), told["charge_tokens"]
         waiting = process.core.limits.waiting()
         assert (told["run"], told["lane"], told["tenant"], told["limit"]) == (0, "bulk", "acme", MODEL)
+        assert told["template"] == "welcome"
         assert told["before"]["tenant"] == told["before"]["lane"]
         assert told["before"]["lane"] == {"requests": waiting - 1, "tokens": charge * (waiting - 1)}
         assert told["before"]["lanes_above"] == {}

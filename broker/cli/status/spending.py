@@ -1,0 +1,81 @@
+"""Tokens and money of a status as text: three spans, and below them what the last day was spent on."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from headrace.broker.cli.status.limits import columns
+from headrace.broker.cli.terminal import safe, short
+from headrace.broker.service.status.findings import table_of
+from headrace.broker.service.status.reading import Said
+
+NAMES_MAX: Final = 4
+"""Names of each kind on one line, the rest together; `--json` has more."""
+_SPANS: Final[Mapping[str, str]] = {
+    "this_hour": "this hour",
+    "last_hour": "last hour",
+    "last_24_hours": "24 h and this hour",
+}
+_KINDS: Final = ("lane", "model", "tenant", "template", "tier")
+_NAME_CHARS_MAX: Final = 30
+_FAINT: Final = "dim"
+_MICRO: Final = 1_000_000
+_CENT: Final = 0.01
+
+
+def spending_shown(said: Said) -> Iterator[RenderableType]:
+    """Yield the table of spans and a line for each kind of name; nothing if nothing was spent."""
+    spending = table_of(said, "spending")
+    spans = {title: table_of(spending, name) for name, title in _SPANS.items()}
+    if not any(span.get("outcomes") for span in spans.values()):
+        return
+    yield Text("")
+    table = columns("spent", "outcomes", "calls", "input", "cached", "output", "mean", "p50", "p95", "cost")
+    for title, span in spans.items():
+        share = span.get("cached_share")
+        table.add_row(
+            title,
+            *(f"{int(span.get(name) or 0):,}" for name in ("outcomes", "calls", "input_tokens")),
+            "-" if share is None else f"{100 * float(share):.0f} %",
+            f"{int(span.get('output_tokens') or 0):,}",
+            *(_size(span.get(f"tokens_{name}")) for name in ("mean", "p50", "p95")),
+            money(span),
+        )
+    yield table
+    by = table_of(spans["24 h and this hour"], "by")
+    for kind in _KINDS:
+        if (sums := table_of(by, kind)) and set(sums) != {""}:
+            yield Text(f"by {kind}  {_line(sums)}")
+    if spending.get("caught_up") is False:
+        yield Text("(the totals topic has not been read to its end yet)", style=_FAINT)
+
+
+def money(span: Mapping[str, Any]) -> str:
+    """Return the cost in dollars; `+ 3 unpriced` where outcomes have none, which means that it is more."""
+    dollars = float(span.get("cost_micro_usd") or 0) / _MICRO
+    unpriced = int(span.get("unpriced") or 0)
+    told = f"${dollars:,.2f}" if dollars >= _CENT or not dollars else f"${dollars:.6f}"
+    return f"{told} + {unpriced:,} unpriced" if unpriced else told
+
+
+def _size(tokens: Any) -> str:
+    return "-" if tokens is None else f"{float(tokens):,.0f}"
+
+
+def _line(sums: Mapping[str, Said]) -> str:
+    """Return the largest names with what they cost, or with their tokens where nothing has a price."""
+    shown = [f"{_named(name)} {_amount(each)}" for name, each in list(sums.items())[:NAMES_MAX]]
+    more = len(sums) - len(shown)
+    return "  ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
+
+
+def _named(name: str) -> str:
+    return short(safe(name), _NAME_CHARS_MAX) or "(none)"
+
+
+def _amount(sums: Said) -> str:
+    if sums.get("cost_micro_usd"):
+        return money(sums)
+    return f"{int(sums.get('input_tokens') or 0) + int(sums.get('output_tokens') or 0):,} tokens"

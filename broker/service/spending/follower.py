@@ -1,0 +1,76 @@
+"""Follower of the totals topic, in every dispatcher: it feeds `/status`, and nothing depends on it.
+
+It begins 25 hours back. Where the topic is missing or Kafka is away it tries again every few seconds, and what it shows
+grows old meanwhile; no failure of it reaches leadership.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from headrace.broker.clock import WallClock
+from headrace.broker.errors import LogUnavailable, MissingTopic
+from headrace.broker.service.preflight.probe import Observed
+from headrace.broker.spending.window import HOURS, SpendingWindow
+from headrace.broker.status_ports import TotalsLog
+from headrace.schemas.spending import HOUR_S
+
+READ_EVERY_S: Final = 1.0
+"""Interval of the reads at the end: a busy leader writes fifty times a second."""
+AGAIN_AFTER_S: Final = 10.0
+_WAIT_MS: Final = 1_000
+
+_log = structlog.get_logger("totals")
+
+
+class SpendingFollower:
+    """Follower of one totals topic.
+
+    Attributes:
+        window: The sums of the last hours.
+        is_caught_up: Whether it has read to the end since it was opened.
+    """
+
+    def __init__(self, log: TotalsLog, clock: WallClock, observed: Observed) -> None:
+        """Nothing is read before `run`."""
+        self.window = SpendingWindow()
+        self.is_caught_up = False
+        self._log = log
+        self._clock = clock
+        self._observed = observed
+        self._said: str | None = None
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        try:
+            while True:
+                try:
+                    await self._follow()
+                except (LogUnavailable, MissingTopic) as error:
+                    self._say(str(error))
+                except Exception as error:  # noqa: BLE001 — what only observes ends nothing, whatever is wrong with it
+                    self._observed("totals", error)
+                self.is_caught_up = False
+                await self._log.close()
+                await asyncio.sleep(AGAIN_AFTER_S)
+        finally:
+            await self._log.close()
+
+    async def _follow(self) -> None:
+        now_ms = self._clock.utc_ms()
+        first_hour = now_ms // (HOUR_S * 1_000) - HOURS + 1
+        await self._log.open(first_hour * HOUR_S * 1_000)
+        window = SpendingWindow()
+        while True:
+            records = await self._log.read(_WAIT_MS)
+            window.observe(records, self._clock.utc_ms() // (HOUR_S * 1_000))
+            if await self._log.is_at_end():
+                self.window, self.is_caught_up, self._said = window, True, None
+                await asyncio.sleep(READ_EVERY_S)
+
+    def _say(self, reason: str) -> None:
+        """Log a reason once, until it has passed."""
+        if reason != self._said:
+            self._said = reason
+            _log.info("totals_not_followed", reason=reason)

@@ -1,0 +1,82 @@
+"""What `/status` says of tokens and money: the present hour, the last one, and the last 24, by each kind of name."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from headrace.broker.clock import WallClock
+from headrace.broker.service.spending.bookkeeping import Bookkeeping
+from headrace.broker.service.spending.follower import SpendingFollower
+from headrace.broker.spending.sizes import quantile
+from headrace.broker.spending.sums import SpendingSums
+from headrace.broker.spending.window import KINDS, SummedBy, largest
+from headrace.schemas.instants import to_wire
+from headrace.schemas.spending import HOUR_S
+
+NAMES_SHOWN: Final = 10
+NAME_CHARS_MAX: Final = 100
+FRESH_MS: Final = 5_000
+"""Age at which sums that have changed are put together anew; a status is asked for each second."""
+SPANS: Final[Mapping[str, tuple[int, int]]] = {"this_hour": (0, 0), "last_hour": (1, 1), "last_24_hours": (24, 0)}
+"""By name: the first hour and the last one, counted back from the present; the longest holds the present hour too."""
+_MICRO: Final = 1_000_000
+
+
+class SpendingShown:
+    """Maker of the block `spending` of a status."""
+
+    def __init__(self, follower: SpendingFollower | None, bookkeeping: Bookkeeping, clock: WallClock) -> None:
+        self._follower = follower
+        self._bookkeeping = bookkeeping
+        self._clock = clock
+        self._made: tuple[tuple[int, int], int, dict[str, Any]] | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """Return the state of the topic, and the sums of each span."""
+        topic = self._bookkeeping.shown()
+        if self._follower is None:
+            return {"topic": topic}
+        return {"topic": topic, "caught_up": self._follower.is_caught_up, **self._spans(self._follower)}
+
+    def _spans(self, follower: SpendingFollower) -> dict[str, Any]:
+        hour, now_ms = self._clock.utc_ms() // (HOUR_S * 1_000), self._clock.now_ms()
+        version = hour, follower.window.version
+        if self._made is not None:
+            made_of, made_ms, made = self._made
+            if made_of == version or (made_of[0] == hour and now_ms - made_ms < FRESH_MS):
+                return made
+        made = {
+            name: {"since": _instant(hour - first), **_span(follower.window.summed(hour - first, hour - last))}
+            for name, (first, last) in SPANS.items()
+        }
+        self._made = version, now_ms, made
+        return made
+
+
+def _instant(hour: int) -> str:
+    return to_wire(datetime.fromtimestamp(hour * HOUR_S, UTC))
+
+
+def _span(summed: SummedBy) -> dict[str, Any]:
+    by = {
+        kind: {name[:NAME_CHARS_MAX]: figures(sums) for name, sums in largest(summed.by[kind], NAMES_SHOWN).items()}
+        for kind in KINDS
+    }
+    return {**figures(summed.everything), "by": by}
+
+
+def figures(sums: SpendingSums) -> dict[str, Any]:
+    """Return what is said of some sums, in outcomes, calls, tokens and millionths of a dollar."""
+    return {
+        "outcomes": sums.outcomes,
+        "calls": sums.calls,
+        "charge_tokens": sums.charge_tokens,
+        "input_tokens": sums.input_tokens,
+        "output_tokens": sums.output_tokens,
+        "cached_share": round(sums.cached_tokens / sums.input_tokens, 3) if sums.input_tokens else None,
+        "cost_micro_usd": sums.pico_usd / _MICRO,
+        "unpriced": sums.unpriced,
+        "tokens_mean": round((sums.input_tokens + sums.output_tokens) / sums.metered, 1) if sums.metered else None,
+        "tokens_p50": quantile(sums.sizes, 0.5),
+        "tokens_p95": quantile(sums.sizes, 0.95),
+    }

@@ -1,0 +1,90 @@
+from typing import Any
+
+from headrace.broker.spending import window as bounds
+from headrace.broker.spending.sums import SpendingSums
+from headrace.broker.spending.window import CHANGING_HOURS, HOURS, KINDS, NAMES_KEPT, SpendingWindow, largest
+from headrace.schemas.record import Record
+from headrace.schemas.spending import OTHERS, SpendingKey, SpendingTotal, encode_total
+
+HOUR = 498_853
+
+
+def record(hour: int = HOUR, series: str = "a", tenant: str = "acme", **sums: Any) -> Record:
+    key = SpendingKey(hour, "bulk", "gpt-4", tenant, "welcome", "default")
+    return encode_total(key, series, SpendingTotal(**({"outcomes": 1, "sizes": {105: 1}} | sums)))
+
+
+def outcomes(window: SpendingWindow, first: int = HOUR - HOURS, last: int = HOUR) -> int:
+    return window.summed(first, last).everything.outcomes
+
+
+def test_a_later_record_replaces_the_earlier_one_and_series_add_up() -> None:
+    window = SpendingWindow()
+    window.observe([record(outcomes=2, sizes={5: 2})], HOUR)
+    window.observe([record(outcomes=5, sizes={5: 1, 6: 4}), record(series="b")], HOUR)
+    summed = window.summed(HOUR, HOUR)
+    assert summed.everything.outcomes == 6
+    assert summed.everything.sizes == {5: 1, 6: 4, 105: 1}
+
+
+def test_of_one_read_only_the_last_record_of_a_key_counts() -> None:
+    window = SpendingWindow()
+    window.observe([record(outcomes=1), record(outcomes=2), record(outcomes=3)], HOUR)
+    assert (outcomes(window), window.version) == (3, 1)
+
+
+def test_each_kind_of_name_adds_up_to_the_same() -> None:
+    window = SpendingWindow()
+    window.observe([record(tenant=f"t{number}", outcomes=number) for number in range(300)], HOUR)
+    for hour in (HOUR, HOUR + CHANGING_HOURS):
+        window.observe([], hour)
+        summed = window.summed(HOUR, HOUR)
+        for kind in KINDS:
+            assert sum(each.outcomes for each in summed.by[kind].values()) == sum(range(300)), kind
+    assert len(summed.by["tenant"]) == NAMES_KEPT + 1, "an hour that changes no longer keeps the largest"
+    assert {"t299", OTHERS} <= summed.by["tenant"].keys()
+
+
+def test_an_hour_that_is_too_old_is_forgotten_and_never_begun() -> None:
+    window = SpendingWindow()
+    window.observe([record(), record(HOUR - HOURS)], HOUR)
+    assert outcomes(window) == 1
+    window.observe([], HOUR + HOURS)
+    assert outcomes(window, HOUR - HOURS, HOUR + HOURS) == 0
+    assert not window._hours
+
+
+def test_a_record_of_an_hour_that_changes_no_longer_is_left_out_and_counted() -> None:
+    window = SpendingWindow()
+    window.observe([record()], HOUR)
+    window.observe([], HOUR + CHANGING_HOURS)
+    window.observe([record(outcomes=9)], HOUR + CHANGING_HOURS)
+    assert (outcomes(window, HOUR, HOUR), window.too_late) == (1, 1)
+
+
+def test_series_that_ended_long_ago_make_room_for_those_that_change() -> None:
+    window = SpendingWindow()
+    for number in range(30):
+        window.observe([record(series=f"s{number}", tenant=f"t{each}") for each in range(1_000)], HOUR)
+    assert window._kept <= bounds.RECORDS_MAX
+    assert outcomes(window) == 30_000
+    window.observe([record(series="s29", tenant="t1", outcomes=3), record(series="s0", tenant="t1", outcomes=3)], HOUR)
+    assert (outcomes(window), window.too_late) == (30_002, 1)
+
+
+def test_what_is_no_total_is_counted_and_left_out() -> None:
+    window = SpendingWindow()
+    window.observe([Record(b"x", b"y"), Record(b"[]", None), record()], HOUR)
+    assert (outcomes(window), window.unreadable) == (1, 2)
+
+
+def test_the_largest_are_ordered_by_money_then_tokens() -> None:
+    named = {
+        "cheap": SpendingSums(pico_usd=1, input_tokens=9),
+        "dear": SpendingSums(pico_usd=5),
+        OTHERS: SpendingSums(pico_usd=100),
+        "free": SpendingSums(input_tokens=4),
+    }
+    assert list(largest(named, 3)) == ["dear", "cheap", "free", OTHERS]
+    assert largest(named, 2)[OTHERS].pico_usd == 100
+    assert largest(named, 2)[OTHERS].input_tokens == 4
