@@ -2,25 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
+from headrace.broker.price_ports import PriceList
 from headrace.broker.spending.sums import DEFAULT_TIER
-from headrace.schemas.outcome import Cost, Usage
 from headrace.schemas.spending import SpentOutcome, Summed
 
 _STEP_S: Final = 900
 """Prices change with the day, or with the quarter of an hour: so a list looks a model up once in each."""
-
-
-class CallPrices(Protocol):
-    """The part of a price list that is needed here."""
-
-    @property
-    def version(self) -> str:
-        """Its name and version."""
-
-    def cost(self, model: str, usage: Usage, *, tier: str, at: datetime) -> Cost:
-        """Return what a call costs; never raises."""
 
 
 class CostFinder:
@@ -30,11 +19,11 @@ class CostFinder:
         reprices: Whether costs that outcomes carry are replaced.
     """
 
-    def __init__(self, load: Callable[[], CallPrices], *, reprices: bool = False) -> None:
+    def __init__(self, load: Callable[[], PriceList], *, reprices: bool = False) -> None:
         """`load` is called at the first outcome without a cost: a price list takes a third of a second and 20 MB."""
         self.reprices = reprices
         self._load = load
-        self._prices: CallPrices | None = None
+        self._prices: PriceList | None = None
 
     @property
     def version(self) -> str:

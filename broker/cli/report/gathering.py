@@ -26,7 +26,7 @@ from headrace.broker.spending.question import ReportQuestion
 from headrace.broker.spending.report import Compared
 from headrace.broker.spending.tally import SpendingTally
 from headrace.schemas.request_codec import DecodedRequest
-from headrace.schemas.topics import requests_topic, results_topic
+from headrace.schemas.topics import requests_topic, results_topic, totals_topic
 
 _T = TypeVar("_T")
 
@@ -59,7 +59,7 @@ class Gathering:
     @property
     def totals_topic(self) -> str:
         """The topic of hourly totals."""
-        return f"{self.topic_prefix}.totals"
+        return totals_topic(self.topic_prefix)
 
     async def gather(
         self, progress: ReadingProgress, costs: CostFinder | None, reads: OutcomeShape[Any] = SUMS_ONLY
