@@ -1,6 +1,6 @@
 """Bills of the simulated OpenAI: what each answer that was sent whole said of its model, tier and tokens.
 
-They hold no prices: whoever checks a cost has prices of their own. A bill is kept once its answer is written out; the
+They hold no prices: a check of costs brings its own. A bill is kept once its answer is written out; the
 client may be gone by then. The oldest are forgotten, and counted.
 """
 

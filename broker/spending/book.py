@@ -1,9 +1,9 @@
 """The leader's book: sums over the outcomes of its transactions, each outcome counted once whatever becomes of it.
 
 Why series. An outcome and the sum that counts it are records of one transaction, so readers of committed records see
-both or neither. A sum is absolute: its record replaces the earlier one of the same key and series. For the transaction
-whose commit's answer is lost nobody knows which of the two records stands. So no later sum may build on either: the
-book begins a new series, from zero, and leaves the old one as it is. What all series of a key say then adds up to the
+both or neither. A sum is absolute: its record replaces the earlier one of the same key and series. Where the answer to
+a commit is lost, it is not known which of the two records stands. So no later sum may build on either: the book begins
+a new series, from zero, and leaves the old one as it is. What all series of a key say then adds up to the
 outcomes that are in the results:
 
 - A series changes only in transactions that carry the outcomes that it gains. While all of them return, its last record
