@@ -37,7 +37,7 @@ def test_each_kind_of_name_adds_up_to_the_same() -> None:
     window = SpendingWindow()
     window.observe([record(tenant=f"t{number}", outcomes=number) for number in range(300)], HOUR)
     for hour in (HOUR, HOUR + CHANGING_HOURS):
-        window.observe([], hour)
+        window.observe([record(hour, outcomes=0)], hour)
         summed = window.summed(HOUR, HOUR)
         for kind in KINDS:
             assert sum(each.outcomes for each in summed.by[kind].values()) == sum(range(300)), kind
@@ -52,14 +52,33 @@ def test_an_hour_that_is_too_old_is_forgotten_and_never_begun() -> None:
     window.observe([], HOUR + HOURS)
     assert outcomes(window, HOUR - HOURS, HOUR + HOURS) == 0
     assert not window._hours
+    assert not window._last
+    assert window._kept == 0
 
 
 def test_a_record_of_an_hour_that_changes_no_longer_is_left_out_and_counted() -> None:
     window = SpendingWindow()
     window.observe([record()], HOUR)
-    window.observe([], HOUR + CHANGING_HOURS)
+    window.observe([record(HOUR + CHANGING_HOURS)], HOUR + CHANGING_HOURS)
     window.observe([record(outcomes=9)], HOUR + CHANGING_HOURS)
     assert (outcomes(window, HOUR, HOUR), window.too_late) == (1, 1)
+
+
+def test_hours_of_the_past_that_take_several_reads_are_summed_as_a_whole() -> None:
+    window = SpendingWindow()
+    for hour in (HOUR - 20, HOUR - 19, HOUR - 5, HOUR):
+        for read in range(3):
+            window.observe([record(hour, tenant=f"t{read}"), record(hour, tenant="all", outcomes=read)], HOUR)
+    assert [outcomes(window, hour, hour) for hour in (HOUR - 20, HOUR - 19, HOUR - 5, HOUR)] == [5] * 4
+    assert window.too_late == 0
+    assert window._final == {HOUR - 20, HOUR - 19, HOUR - 5}
+
+
+def test_an_hour_ahead_ends_no_hour_before_its_time() -> None:
+    window = SpendingWindow()
+    window.observe([record(HOUR + 1), record(HOUR - 2)], HOUR)
+    window.observe([record(HOUR - 2, outcomes=4)], HOUR)
+    assert (outcomes(window, HOUR - 2, HOUR - 2), window.too_late) == (4, 0)
 
 
 def test_series_that_ended_long_ago_make_room_for_those_that_change() -> None:

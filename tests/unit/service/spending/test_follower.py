@@ -33,8 +33,10 @@ class Followed:
     def hour(self) -> int:
         return self.world.clock.utc_ms() // (HOUR_S * 1_000)
 
-    def write(self, outcomes: int, *, hours_ago: int = 0, series: str = "a", at_ms: int | None = None) -> None:
-        key = SpendingKey(self.hour - hours_ago, "bulk", "gpt-4", "acme")
+    def write(
+        self, outcomes: int, *, hours_ago: int = 0, series: str = "a", at_ms: int | None = None, tenant: str = "acme"
+    ) -> None:
+        key = SpendingKey(self.hour - hours_ago, "bulk", "gpt-4", tenant)
         self.world.kafka.append(TOTALS, encode_total(key, series, SpendingTotal(outcomes=outcomes)), at_ms=at_ms)
 
     def outcomes(self) -> int:
@@ -68,6 +70,16 @@ async def test_it_begins_a_day_back_and_goes_on() -> None:
     followed.write(3)
     followed.write(4, series="b")
     assert await followed.after(3) == 12
+    await followed.end()
+
+
+async def test_an_hour_of_the_past_with_more_records_than_one_read_returns_is_summed_as_a_whole() -> None:
+    world = world_of()
+    followed = Followed(world)
+    for number in range(4_500):
+        followed.write(1, hours_ago=10, at_ms=world.clock.utc_ms() - 36_000_000, tenant=f"t{number}")
+    assert await followed.after(5) == 4_500
+    assert followed.follower.window.too_late == 0
     await followed.end()
 
 
