@@ -54,6 +54,10 @@ class NameFilters:
         named = ((name, self.patterns.get(name, ())) for name in NAMED)
         return tuple((name, re.compile("|".join(map(translate, each)))) for name, each in named if each)
 
+    def allow(self, dimension: str, value: str) -> bool:
+        """Return whether a value of one dimension is asked for."""
+        return all(pattern.match(value) for name, pattern in self._compiled if name == dimension)
+
     def hold(self, key: SpendingKey) -> bool:
         """Return whether sums of this key are asked for."""
         return all(pattern.match(getattr(key, name)) for name, pattern in self._compiled)

@@ -94,14 +94,16 @@ class Gathering:
     ) -> None:
         """Feed the wanted requests of the period that still stand in the topics of these lanes, and the lane of each.
 
+        Lanes beyond the filters are not read.
+
         Raises:
             Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
         """
-        for lane in lanes:
+        for lane in (name for name in lanes if self.question.filters.allow("lane", name)):
 
             async def read(log: RangeLog, lane: str = lane) -> None:
                 in_lane = partial(_fed, feed, lane)
-                await read_requests(log, self.question, lane, progress, feed=in_lane, wants=wants)
+                await read_requests(log, self.question.period, progress, feed=in_lane, wants=wants)
 
             with suppress(MissingTopic):  # a lane of the settings that this cluster has not
                 await self._read(requests_topic(self.topic_prefix, lane), read)

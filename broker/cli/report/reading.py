@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, Protocol
 
 from headrace.broker.range_ports import RangeLog, RangeRecord
-from headrace.broker.spending.question import ReportQuestion
-from headrace.broker.spending.sums import DEFAULT_TIER
+from headrace.broker.spending.question import ReportPeriod
 from headrace.broker.spending.tally import SpendingTally
 from headrace.broker.spending.totals import LastTotals
 from headrace.schemas import headers as names
@@ -16,7 +15,7 @@ from headrace.schemas.codec import WireError
 from headrace.schemas.instants import from_wire
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, decode_request
-from headrace.schemas.spending import SpendingKey, Summed
+from headrace.schemas.spending import Summed
 from headrace.schemas.spent_json import SummedOutcome, decode_spent
 
 _CLOCKS_APART: Final = timedelta(minutes=10)
@@ -106,19 +105,19 @@ def _published_s(record: RangeRecord) -> float:
 
 async def read_requests(
     log: RangeLog,
-    question: ReportQuestion,
-    lane: str,
+    period: ReportPeriod,
     progress: ReadingProgress,
     *,
     feed: Callable[[DecodedRequest], None],
     wants: Callable[[str], bool],
 ) -> None:
-    """Feed the wanted requests that a lane's topic still holds of the period, as far as the filters match them.
+    """Feed the requests with wanted ids that a lane's topic still holds of the period.
 
-    A record that is no request is left out: its outcome says so. Decoding takes longer than reading, so a record is not
-    decoded if none of the ids that it seems to have is wanted.
+    The outcomes have passed the filters, so their ids alone decide: a request names its model and tier otherwise than
+    its outcome does, which has those that answered. A record that is no request is left out: its outcome says so.
+    Decoding takes longer than reading, so a record is not decoded if none of the ids that it seems to have is wanted.
     """
-    found = await log.ranges(question.period.since - _CLOCKS_APART, question.period.until)
+    found = await log.ranges(period.since - _CLOCKS_APART, period.until)
     progress.expect(sum(part.offsets for part in found.ranges))
     for part in found.ranges:
         at = part.first
@@ -127,7 +126,7 @@ async def read_requests(
                 if (named := _ids_in(record)) and not any(map(wants, named)):
                     continue
                 decoded = decode_request(record.value, record.headers, key=record.key)
-                if isinstance(decoded, DecodedRequest) and question.filters.hold(_key_of(decoded, lane)):
+                if isinstance(decoded, DecodedRequest) and wants(decoded.request.id):
                     feed(decoded)
             progress.pass_by(piece.position - at)
             at = piece.position
@@ -140,19 +139,6 @@ def _ids_in(record: RangeRecord) -> tuple[str, ...]:
     named += [None if event is None else event.rpartition(b"#")[0]]  # of a replay: its number
     named += _ID.findall(record.value or b"", 0, _FRONT_BYTES)
     return tuple(each.decode(errors="replace") for each in named if each)
-
-
-def _key_of(decoded: DecodedRequest, lane: str) -> SpendingKey:
-    request = decoded.request
-    tier = request.body.get("service_tier")
-    return SpendingKey(
-        hour=0,
-        lane=lane,
-        model=request.model or "",
-        tenant=request.tenant or "",
-        template=request.template or "",
-        tier=tier if isinstance(tier, str) else DEFAULT_TIER,
-    )
 
 
 async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProgress) -> datetime | None:

@@ -47,7 +47,7 @@ class Spy:
         assert not self.requests, "outcomes come first"
 
     def wants(self, request_id: str) -> bool:
-        return request_id != "unwanted"
+        return request_id in self.ids
 
     def request(self, decoded: DecodedRequest, lane: str = "") -> None:
         self.requests.append((decoded.request.id, lane))
@@ -84,14 +84,14 @@ def ask(world: World, request_id: str, *, lane: str = "bulk", minutes: int = 60,
 def test_counted_outcomes_come_first_and_then_the_requests_of_the_lanes(
     world: World, capsys: pytest.CaptureFixture[str], spies: list[Spy]
 ) -> None:
-    world.publish(completed(id="lead-1"), completed(timedelta(days=9), id="old"))
+    world.publish(completed(id="lead-1"), completed(id="lead-2"), completed(timedelta(days=9), id="old"))
     ask(world, "lead-1")
     ask(world, "lead-2", lane="urgent")
     ask(world, "unwanted")
     world.kafka.append("generation.requests.bulk", Record(b"k", b"{"), partition=1)
     assert told(capsys, "--advice")["advice"][0]["what"].startswith("40 % of the input")
     [spy] = spies
-    assert spy.ids == ["lead-1"]
+    assert spy.ids == ["lead-1", "lead-2"]
     assert sorted(spy.requests) == [("lead-1", "bulk"), ("lead-2", "urgent")]
     assert spy.deadlines_s["bulk"] == 432_000
 
@@ -99,11 +99,24 @@ def test_counted_outcomes_come_first_and_then_the_requests_of_the_lanes(
 def test_requests_beyond_the_filters_or_the_period_are_not_handed_over(
     world: World, capsys: pytest.CaptureFixture[str], spies: list[Spy]
 ) -> None:
+    world.publish(*(completed(id=name, template="welcome") for name in ("a", "b", "d")))
+    world.publish(completed(id="c", template="welcome", tier_served="flex"), completed(id="e", template="bye"))
     ask(world, "a")
     ask(world, "b", lane="urgent")
     ask(world, "c", service_tier="flex")
     ask(world, "d", minutes=-30)
+    ask(world, "e")
     told(capsys, "--advice", "--lane", "bulk", "--tier", "default", "--template", "wel*")
+    assert spies[0].requests == [("a", "bulk")]
+
+
+def test_filters_by_what_answered_keep_the_requests_that_were_asked_for_otherwise(
+    world: World, capsys: pytest.CaptureFixture[str], spies: list[Spy]
+) -> None:
+    """A request asks for gpt-4o at `auto`; its outcome names the snapshot, and the tier that served it."""
+    world.publish(completed(id="a", model="gpt-4o-2024-08-06", tier_asked="auto", tier_served="default"))
+    ask(world, "a", service_tier="auto")
+    told(capsys, "--advice", "--model", "gpt-4o-2024-*", "--tier", "default")
     assert spies[0].requests == [("a", "bulk")]
 
 
