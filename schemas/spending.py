@@ -8,10 +8,11 @@ series of a key say adds up. So a leader need not read what its predecessors wro
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from headrace.schemas.instants import Instant
 from headrace.schemas.outcome import Completed, Cost, Failed, Timings, Usage
 from headrace.schemas.record import Record
 
@@ -25,13 +26,35 @@ class TotalUnreadable(ValueError):  # noqa: N818 — what it is, as LedgerUnread
     """A record of the totals topic that this release cannot read."""
 
 
+_SUMMED: Final = ConfigDict(extra="ignore", frozen=True, from_attributes=True)
+
+
+class SpentUsage(Usage):
+    """The usage of an outcome that is summed, without fields of a later release."""
+
+    model_config = _SUMMED
+
+
+class SpentCost(Cost):
+    """The cost of an outcome that is summed, likewise."""
+
+    model_config = _SUMMED
+
+
+class SpentTimings(BaseModel):
+    """Of an outcome's instants the one that sums need."""
+
+    model_config = _SUMMED
+
+    finished_at: Annotated[AwareDatetime | None, Field(strict=True)] = None
+
+
 class SpentOutcome(BaseModel):
     """The fields of an outcome that are summed; of a Completed or Failed, or of an outcome's JSON."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, from_attributes=True)
+    model_config = _SUMMED
 
     status: Literal["completed", "failed"]
-    reason: str | None = None
     lane: str | None = None
     tenant: str | None = None
     template: str | None = None
@@ -41,9 +64,19 @@ class SpentOutcome(BaseModel):
     attempts: int = 0
     charge_tokens: int | None = None
     finish: str | None = None
-    usage: Usage | None = None
-    cost: Cost | None = None
-    timings: Timings = Field(default_factory=Timings)
+    usage: SpentUsage | None = None
+    cost: SpentCost | None = None
+    timings: SpentTimings = SpentTimings()
+
+
+class AdvisedTimings(SpentTimings):
+    """The instants and spans of an outcome that advice needs."""
+
+    submitted_at: Instant | None = None
+    taken_at: Instant | None = None
+    called_at: Instant | None = None
+    queue_ms: int | None = None
+    upstream_ms: int | None = None
 
 
 class AdvisedOutcome(SpentOutcome):
@@ -51,18 +84,19 @@ class AdvisedOutcome(SpentOutcome):
 
     id: str
     run: int = 0
+    reason: str | None = None
     endpoint: str | None = None
     request_digest: str | None = None
+    timings: AdvisedTimings = AdvisedTimings()
 
 
-Summed = TypeVar("Summed", bound=SpentOutcome)
+AnySpent = TypeVar("AnySpent", bound=SpentOutcome)
 
 
 class Spent(NamedTuple):
     """The same fields of an outcome that is known to be valid, at a fiftieth of the cost; see `spent`."""
 
     status: str
-    reason: str | None
     lane: str | None
     tenant: str | None
     template: str | None
@@ -81,7 +115,6 @@ def spent(outcome: Completed | Failed) -> Spent:
     """Return the fields that are summed of an outcome."""
     return Spent(
         status=outcome.status,
-        reason=getattr(outcome, "reason", None),
         lane=outcome.lane,
         tenant=outcome.tenant,
         template=outcome.template,

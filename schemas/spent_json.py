@@ -3,45 +3,21 @@
 A report reads a million of them. An answer is skipped without being built, and so is any field that is not known.
 """
 
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from headrace.schemas import headers as names
 from headrace.schemas.codec import WireError, decode_outcome
-from headrace.schemas.outcome import Cost, Usage
 from headrace.schemas.record import Headers
 from headrace.schemas.spending import SpentOutcome
 
 TOKENS_MAX: Final = 10**15
 """Largest number of tokens, or of micro-dollars, that one outcome is believed."""
-_SUMMED: Final = ConfigDict(extra="ignore", frozen=True, from_attributes=True)
 _TYPES: Final = frozenset({names.TYPE_COMPLETED.encode(), names.TYPE_FAILED.encode()})
 
 
-class _SummedUsage(Usage):
-    model_config = _SUMMED
-
-
-class _SummedCost(Cost):
-    model_config = _SUMMED
-
-
-class _SummedTimings(BaseModel):
-    model_config = _SUMMED
-
-    finished_at: Annotated[AwareDatetime | None, Field(strict=True)] = None
-
-
-class SummedOutcome(SpentOutcome):
-    """A `SpentOutcome` as it is read by `decode_spent`."""
-
-    usage: _SummedUsage | None = None
-    cost: _SummedCost | None = None
-    timings: _SummedTimings = _SummedTimings()  # type: ignore[assignment]  # of its instants one is needed
-
-
-def decode_spent(value: bytes | None, headers: Headers = (), shape: type[SpentOutcome] = SummedOutcome) -> SpentOutcome:
+def decode_spent(value: bytes | None, headers: Headers = (), shape: type[SpentOutcome] = SpentOutcome) -> SpentOutcome:
     """Decode the fields of an outcome's record that a shape names.
 
     Raises:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from headrace.broker.price_ports import PriceList
-from headrace.broker.spending.sums import DEFAULT_TIER
-from headrace.schemas.spending import SpentOutcome, Summed
+from headrace.broker.spending.sums import tier_of
+from headrace.schemas.spending import AnySpent
 
 _STEP_S: Final = 900
 """Prices change with the day, or with the quarter of an hour: so a list looks a model up once in each."""
@@ -30,7 +30,7 @@ class CostFinder:
         """The price list's name and version; empty if it was not needed."""
         return "" if self._prices is None else self._prices.version
 
-    def billed(self, outcome: Summed, at_s: float) -> Summed:
+    def billed(self, outcome: AnySpent, at_s: float) -> AnySpent:
         """Return an outcome that has usage, with its cost by this list at the instant of its answer."""
         if self._prices is None:
             self._prices = self._load()
@@ -38,8 +38,3 @@ class CostFinder:
         at = datetime.fromtimestamp(at_s // _STEP_S * _STEP_S, UTC)
         cost = self._prices.cost(outcome.model or "", outcome.usage, tier=tier_of(outcome), at=at)
         return outcome.model_copy(update={"cost": cost})
-
-
-def tier_of(outcome: SpentOutcome) -> str:
-    """Return the tier that an outcome is counted under."""
-    return outcome.tier_served or outcome.tier_asked or DEFAULT_TIER

@@ -4,11 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from headrace.broker.spending.sums import SpendingSums
+from headrace.broker.spending.sums import NAMED, SpendingSums
 from headrace.schemas.spending import HOUR_S, OTHERS, SpendingKey, SpendingTotal
 
-NAMED: Final = ("lane", "model", "tenant", "template", "tier")
-"""Dimensions that an outcome names."""
 DIMENSIONS: Final = (*NAMED, "day", "hour")
 """What sums can be told apart by; days and hours are those of UTC."""
 GROUPS_MAX: Final = 50_000
@@ -83,17 +81,12 @@ class Breakdown:
 
     def _put_together(self, folded: frozenset[str]) -> None:
         is_folded = [dimension in folded for dimension in self.dimensions]
-        in_order = sorted(self.groups.items(), key=lambda each: weight(each[1]), reverse=True)
+        in_order = sorted(self.groups.items(), key=lambda each: each[1].weight, reverse=True)
         kept = self._groups_max // 2
         self.groups = dict(in_order[:kept])
         for values, sums in in_order[kept:]:
             named = tuple(OTHERS if gone else value for value, gone in zip(values, is_folded, strict=True))
             self.groups.setdefault(named, SpendingSums()).add_total(sums)
-
-
-def weight(sums: Summed) -> tuple[int, int, int]:
-    """Return what groups are ordered by: their cost, then their tokens, then their outcomes."""
-    return sums.pico_usd, sums.input_tokens + sums.output_tokens, sums.outcomes
 
 
 def _value(key: SpendingKey, dimension: str) -> str:

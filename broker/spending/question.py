@@ -8,7 +8,7 @@ from fnmatch import translate
 from functools import cached_property
 from typing import Final
 
-from headrace.broker.spending.breakdown import NAMED
+from headrace.broker.spending.sums import NAMED
 from headrace.schemas.spending import HOUR_S, SpendingKey
 
 _WEEK: Final = timedelta(days=7)

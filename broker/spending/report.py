@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from headrace.broker.spending.breakdown import Breakdown, Summed, Values, weight
+from headrace.broker.spending.breakdown import Breakdown, Values
 from headrace.broker.spending.question import ReportPeriod
 from headrace.broker.spending.sizes import quantile
 from headrace.broker.spending.sums import SpendingSums
@@ -30,12 +30,12 @@ class ReportRow:
     @property
     def tokens(self) -> int:
         """Input and output."""
-        return self.sums.input_tokens + self.sums.output_tokens
+        return self.sums.tokens
 
     @property
     def mean_tokens(self) -> float | None:
         """Tokens of a request, as far as they have usage."""
-        return _mean_tokens(self.sums)
+        return self.sums.tokens_mean
 
     def size(self, share: float) -> int | None:
         """Return the tokens below which this share of the requests lies, within 3 %."""
@@ -44,7 +44,7 @@ class ReportRow:
     @property
     def cached_share(self) -> float | None:
         """Share of the input that came out of OpenAI's cache."""
-        return _part(self.sums.cached_tokens, self.sums.input_tokens)
+        return self.sums.cached_share
 
     @property
     def pico_usd_each(self) -> float | None:
@@ -54,7 +54,7 @@ class ReportRow:
     @property
     def change(self) -> float | None:
         """Change of the tokens of a request: 0.1 is a tenth more than before."""
-        before = None if self.before is None else _mean_tokens(self.before)
+        before = None if self.before is None else self.before.tokens_mean
         return None if before is None or self.mean_tokens is None else _part(self.mean_tokens - before, before)
 
 
@@ -97,7 +97,7 @@ def report_of(tally: SpendingTally, compared: Compared | None = None, *, top: in
         for values, sums in tally.groups.groups.items()
     ]
     rows.sort(key=lambda row: row.values)
-    rows.sort(key=lambda row: weight(row.sums), reverse=True)
+    rows.sort(key=lambda row: row.sums.weight, reverse=True)
     rest = rows[top:] if top else []
     kept = rows[: len(rows) - len(rest)]
     if by_time:
@@ -121,10 +121,6 @@ def _together(rows: Iterable[ReportRow], dimensions: int) -> ReportRow:
             before.add_total(row.before)
             has_before = True
     return ReportRow((REST,) * dimensions, sums, before if has_before else None)
-
-
-def _mean_tokens(sums: Summed) -> float | None:
-    return _part(sums.input_tokens + sums.output_tokens, sums.metered)
 
 
 def _part(of: float, whole: float) -> float | None:

@@ -3,12 +3,14 @@
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from headrace.broker.spending.sizes import bucket_of
 from headrace.schemas.spending import HOUR_S, SpendingKey, SpendingTotal, Spent, SpentOutcome
 
-DEFAULT_TIER = "default"
+NAMED: Final = ("lane", "model", "tenant", "template", "tier")
+"""Dimensions that an outcome names."""
+DEFAULT_TIER: Final = "default"
 
 
 def hour_of(at: datetime) -> int:
@@ -29,9 +31,14 @@ def key_of(outcome: SpentOutcome | Spent, published_at: datetime | None = None) 
         model=outcome.model or "",
         tenant=outcome.tenant or "",
         template=outcome.template or "",
-        tier=outcome.tier_served or outcome.tier_asked or DEFAULT_TIER,
+        tier=tier_of(outcome),
         band="" if outcome.cost is None else outcome.cost.band,
     )
+
+
+def tier_of(outcome: SpentOutcome | Spent) -> str:
+    """Return the tier that an outcome is counted under."""
+    return outcome.tier_served or outcome.tier_asked or DEFAULT_TIER
 
 
 @dataclass(slots=True)
@@ -55,6 +62,26 @@ class SpendingSums:
     failed_pico_usd: int = 0
     cut_pico_usd: int = 0
     sizes: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def tokens(self) -> int:
+        """Input and output."""
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def tokens_mean(self) -> float | None:
+        """Mean tokens of the outcomes with usage; None: there are none."""
+        return self.tokens / self.metered if self.metered else None
+
+    @property
+    def cached_share(self) -> float | None:
+        """Share of the input that came out of OpenAI's cache; None: there is no input."""
+        return self.cached_tokens / self.input_tokens if self.input_tokens else None
+
+    @property
+    def weight(self) -> tuple[int, int, int]:
+        """What sums are ordered by: money, then tokens, then outcomes."""
+        return self.pico_usd, self.tokens, self.outcomes
 
     def add(self, outcome: SpentOutcome | Spent) -> None:
         """Count one outcome."""

@@ -1,4 +1,4 @@
-"""SpendingTally of one reading of outcomes or totals: sums by group and over time, and what is to be said of them."""
+"""Tally of one reading of outcomes or totals: sums by group and over time, and what must be said beside them."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final
 
-from headrace.broker.spending.billing import CostFinder, tier_of
-from headrace.broker.spending.breakdown import GROUPS_MAX, NAMED, Breakdown
+from headrace.broker.spending.billing import CostFinder
+from headrace.broker.spending.breakdown import GROUPS_MAX, Breakdown
 from headrace.broker.spending.question import ReportQuestion
-from headrace.broker.spending.sums import SpendingSums, key_of
+from headrace.broker.spending.sums import NAMED, SpendingSums, key_of, tier_of
 from headrace.broker.spending.timeline import SpendingTimeline
-from headrace.schemas.spending import HOUR_S, OTHERS, SpendingKey, SpendingTotal, SpentOutcome, Summed
+from headrace.schemas.spending import HOUR_S, OTHERS, AnySpent, SpendingKey, SpendingTotal, SpentOutcome
 
 _KNOWN_MAX: Final = 50_000
 """Combinations of names whose sums are found by one look-up; beyond it the look-ups begin anew."""
@@ -65,7 +65,7 @@ class SpendingTally:
         self._from_s = question.period.since.timestamp()
         self._to_s = question.period.until.timestamp()
 
-    def add(self, outcome: Summed, published_s: float) -> Summed | None:
+    def add(self, outcome: AnySpent, published_s: float) -> AnySpent | None:
         """Count an outcome if it is asked for; return it with the cost that was counted, or None.
 
         It belongs to the instant at which it finished; one that was not called, to that at which it was published.
@@ -100,7 +100,7 @@ class SpendingTally:
             _count(self.notes.unpriced, key.model, total.unpriced)
         return True
 
-    def _priced(self, outcome: Summed, at_s: float) -> Summed:
+    def _priced(self, outcome: AnySpent, at_s: float) -> AnySpent:
         """Return the outcome with the cost that counts, and note which one that is."""
         notes, carried = self.notes, outcome.cost
         if carried is None:

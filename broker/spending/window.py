@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from headrace.broker.spending.hour_keys import LANES_MAX, MODELS_MAX, TIERS_MAX
-from headrace.broker.spending.sums import Difference, SpendingSums
+from headrace.broker.spending.sums import NAMED, Difference, SpendingSums
 from headrace.schemas.record import Record
 from headrace.schemas.spending import OTHERS, SpendingKey, SpendingTotal, TotalUnreadable, decode_total
 
@@ -26,7 +26,6 @@ NAMES_MAX: Final = 1_000
 """Tenants, and templates, in an hour that changes."""
 NAMES_KEPT: Final = 100
 """Those that stay when it changes no longer."""
-KINDS: Final = ("lane", "model", "tenant", "template", "tier")
 _NAMES_MAX: Final = {
     "lane": LANES_MAX,
     "model": MODELS_MAX,
@@ -41,7 +40,7 @@ class SummedBy:
     """Sums over a span of time: of everything, and by each kind of name."""
 
     everything: SpendingSums = field(default_factory=SpendingSums)
-    by: dict[str, dict[str, SpendingSums]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    by: dict[str, dict[str, SpendingSums]] = field(default_factory=lambda: {kind: {} for kind in NAMED})
 
     def change(self, key: SpendingKey, now: SpendingTotal, before: SpendingSums | None) -> None:
         """Count what one series says of a key, in place of what it said before."""
@@ -50,7 +49,7 @@ class SummedBy:
             sums.change(difference)
 
     def _of(self, key: SpendingKey) -> Iterator[SpendingSums]:
-        for kind in KINDS:
+        for kind in NAMED:
             named, name = self.by[kind], getattr(key, kind)
             if name not in named and len(named) >= _NAMES_MAX[kind]:
                 name = OTHERS
@@ -69,14 +68,9 @@ class SummedBy:
             self.by[kind] = largest(named, names_max)
 
 
-def weight(sums: SpendingSums) -> tuple[int, int, int]:
-    """Return what sums are ordered by: money, then tokens, then outcomes."""
-    return sums.pico_usd, sums.input_tokens + sums.output_tokens, sums.outcomes
-
-
 def largest(named: Mapping[str, SpendingSums], names_max: int) -> dict[str, SpendingSums]:
     """Return the largest, in order, and behind them the sum of all others under OTHERS, if there are any."""
-    own = sorted((name for name in named if name != OTHERS), key=lambda name: (weight(named[name]), name), reverse=True)
+    own = sorted((name for name in named if name != OTHERS), key=lambda name: (named[name].weight, name), reverse=True)
     kept = {name: named[name] for name in own[:names_max]}
     rest = [*own[names_max:], *([OTHERS] if OTHERS in named else [])]
     if rest:

@@ -15,8 +15,8 @@ from headrace.schemas.codec import WireError
 from headrace.schemas.instants import from_wire
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, decode_request
-from headrace.schemas.spending import Summed
-from headrace.schemas.spent_json import SummedOutcome, decode_spent
+from headrace.schemas.spending import AnySpent, SpentOutcome
+from headrace.schemas.spent_json import decode_spent
 
 _CLOCKS_APART: Final = timedelta(minutes=10)
 """Most by which the clocks of leaders and of Kafka differ."""
@@ -29,14 +29,14 @@ _FRONT_BYTES: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class OutcomeShape(Generic[Summed]):
+class OutcomeShape(Generic[AnySpent]):
     """What is read of an outcome: `feed` gets each one that is counted, with the fields that it needs."""
 
-    fields: type[Summed]
-    feed: Callable[[Summed], None] | None = None
+    fields: type[AnySpent]
+    feed: Callable[[AnySpent], None] | None = None
 
 
-SUMS_ONLY: Final = OutcomeShape(SummedOutcome)
+SUMS_ONLY: Final = OutcomeShape(SpentOutcome)
 
 
 class ReadingProgress(Protocol):

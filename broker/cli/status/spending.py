@@ -10,6 +10,7 @@ from headrace.broker.cli.status.limits import columns
 from headrace.broker.cli.terminal import safe, short
 from headrace.broker.service.status.findings import table_of
 from headrace.broker.service.status.reading import Said
+from headrace.broker.spending.sums import NAMED
 
 NAMES_MAX: Final = 4
 """Names of each kind on one line, the rest together; `--json` has more."""
@@ -18,7 +19,6 @@ _SPANS: Final[Mapping[str, str]] = {
     "last_hour": "last hour",
     "last_24_hours": "24 h and this hour",
 }
-_KINDS: Final = ("lane", "model", "tenant", "template", "tier")
 _NAME_CHARS_MAX: Final = 30
 _FAINT: Final = "dim"
 _MICRO: Final = 1_000_000
@@ -45,7 +45,7 @@ def spending_shown(said: Said) -> Iterator[RenderableType]:
         )
     yield table
     by = table_of(spans["24 h and this hour"], "by")
-    for kind in _KINDS:
+    for kind in NAMED:
         if (sums := table_of(by, kind)) and set(sums) != {""}:
             yield Text(f"by {kind}  {_line(sums)}")
     if spending.get("caught_up") is False:

@@ -8,8 +8,8 @@ from headrace.broker.clock import WallClock
 from headrace.broker.service.spending.bookkeeping import Bookkeeping
 from headrace.broker.service.spending.follower import SpendingFollower
 from headrace.broker.spending.sizes import quantile
-from headrace.broker.spending.sums import SpendingSums
-from headrace.broker.spending.window import KINDS, SummedBy, largest
+from headrace.broker.spending.sums import NAMED, SpendingSums
+from headrace.broker.spending.window import SummedBy, largest
 from headrace.schemas.instants import to_wire
 from headrace.schemas.spending import HOUR_S
 
@@ -60,7 +60,7 @@ def _instant(hour: int) -> str:
 def _span(summed: SummedBy) -> dict[str, Any]:
     by = {
         kind: {name[:NAME_CHARS_MAX]: figures(sums) for name, sums in largest(summed.by[kind], NAMES_SHOWN).items()}
-        for kind in KINDS
+        for kind in NAMED
     }
     return {**figures(summed.everything), "by": by}
 
@@ -73,10 +73,10 @@ def figures(sums: SpendingSums) -> dict[str, Any]:
         "charge_tokens": sums.charge_tokens,
         "input_tokens": sums.input_tokens,
         "output_tokens": sums.output_tokens,
-        "cached_share": round(sums.cached_tokens / sums.input_tokens, 3) if sums.input_tokens else None,
+        "cached_share": None if sums.cached_share is None else round(sums.cached_share, 3),
         "cost_micro_usd": sums.pico_usd / _MICRO,
         "unpriced": sums.unpriced,
-        "tokens_mean": round((sums.input_tokens + sums.output_tokens) / sums.metered, 1) if sums.metered else None,
+        "tokens_mean": None if sums.tokens_mean is None else round(sums.tokens_mean, 1),
         "tokens_p50": quantile(sums.sizes, 0.5),
         "tokens_p95": quantile(sums.sizes, 0.95),
     }

@@ -15,6 +15,7 @@ from headrace.broker.spending.advice.records import (
 )
 from headrace.broker.spending.advice.sampling import HashSample
 from headrace.broker.spending.sizes import bucket_of
+from headrace.broker.spending.sums import tier_of
 from headrace.schemas.outcome import Usage
 from headrace.schemas.spending import AdvisedOutcome
 
@@ -33,7 +34,7 @@ GROUP_BYTES_MAX: Final = 512 * 1024
 
 @dataclass(slots=True)
 class CallSums:
-    """CallSums over answered calls."""
+    """Sums over answered calls, as numbers of calls, tokens and money."""
 
     calls: int = 0
     input: int = 0
@@ -94,7 +95,7 @@ class OutcomeGroup:
     Attributes:
         price_model: The model's full name, as the last answer stated it.
         extra_attempts: HTTP calls beyond the first of each outcome.
-        lanes: CallSums of the answered calls by lane and tier asked for.
+        lanes: Sums of the answered calls by lane and tier asked for.
         slots: Spans of `SLOT_S` in which a call started.
     """
 
@@ -154,7 +155,7 @@ class OutcomeGroup:
         self.output_max = max(self.output_max, usage.output_tokens)
         if outcome.finish == "length":
             self.cut.add(usage, pico_usd)
-        tier = (outcome.tier_served or outcome.tier_asked or "default")[:32]
+        tier = tier_of(outcome)[:32]
         if len(self.tiers) < LANES_MAX or tier in self.tiers:
             self.tiers[tier] += 1
         lane = ((outcome.lane or "")[:256], (outcome.tier_asked or "")[:32])

@@ -1,8 +1,8 @@
 from typing import Any
 
 from headrace.broker.spending import window as bounds
-from headrace.broker.spending.sums import SpendingSums
-from headrace.broker.spending.window import CHANGING_HOURS, HOURS, KINDS, NAMES_KEPT, SpendingWindow, largest
+from headrace.broker.spending.sums import NAMED, SpendingSums
+from headrace.broker.spending.window import CHANGING_HOURS, HOURS, NAMES_KEPT, SpendingWindow, largest
 from headrace.schemas.record import Record
 from headrace.schemas.spending import OTHERS, SpendingKey, SpendingTotal, encode_total
 
@@ -39,7 +39,7 @@ def test_each_kind_of_name_adds_up_to_the_same() -> None:
     for hour in (HOUR, HOUR + CHANGING_HOURS):
         window.observe([record(hour, outcomes=0)], hour)
         summed = window.summed(HOUR, HOUR)
-        for kind in KINDS:
+        for kind in NAMED:
             assert sum(each.outcomes for each in summed.by[kind].values()) == sum(range(300)), kind
     assert len(summed.by["tenant"]) == NAMES_KEPT + 1, "an hour that changes no longer keeps the largest"
     assert {"t299", OTHERS} <= summed.by["tenant"].keys()
