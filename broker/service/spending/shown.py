@@ -36,7 +36,14 @@ class SpendingShown:
         topic = self._bookkeeping.shown()
         if self._follower is None:
             return {"topic": topic}
-        return {"topic": topic, "caught_up": self._follower.is_caught_up, **self._spans(self._follower)}
+        window = self._follower.window
+        return {
+            "topic": topic,
+            "caught_up": self._follower.is_caught_up,
+            "unreadable": window.unreadable,
+            "too_late": window.too_late,
+            **self._spans(self._follower),
+        }
 
     def _spans(self, follower: SpendingFollower) -> dict[str, Any]:
         hour, now_ms = self._clock.utc_ms() // (HOUR_S * 1_000), self._clock.now_ms()
@@ -58,11 +65,16 @@ def _instant(hour: int) -> str:
 
 
 def _span(summed: SummedBy) -> dict[str, Any]:
-    by = {
-        kind: {name[:NAME_CHARS_MAX]: figures(sums) for name, sums in largest(summed.by[kind], NAMES_SHOWN).items()}
-        for kind in NAMED
-    }
+    by = {kind: {name: figures(sums) for name, sums in _cut(summed.by[kind]).items()} for kind in NAMED}
     return {**figures(summed.everything), "by": by}
+
+
+def _cut(named: Mapping[str, SpendingSums]) -> Mapping[str, SpendingSums]:
+    """Return the largest with their names cut; those that are the same then have one sum."""
+    found: dict[str, SpendingSums] = {}
+    for name, sums in largest(named, NAMES_SHOWN).items():
+        found.setdefault(name[:NAME_CHARS_MAX], SpendingSums()).add_total(sums)
+    return found
 
 
 def figures(sums: SpendingSums) -> dict[str, Any]:

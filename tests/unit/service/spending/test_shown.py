@@ -5,7 +5,7 @@ import pytest
 
 from headrace.broker.service.containment import said
 from headrace.broker.service.spending.follower import SpendingFollower
-from headrace.broker.service.spending.shown import FRESH_MS, NAMES_SHOWN, SpendingShown, figures
+from headrace.broker.service.spending.shown import FRESH_MS, NAME_CHARS_MAX, NAMES_SHOWN, SpendingShown, figures
 from headrace.broker.spending.sums import SpendingSums
 from headrace.broker.testing.kafka import KafkaLink
 from headrace.broker.testing.totals_door import MemoryTotals
@@ -55,6 +55,21 @@ async def test_each_kind_has_its_largest_names_and_the_rest() -> None:
     assert {kind: list(by[kind]) for kind in ("lane", "model", "template", "tier")} == {
         "lane": ["bulk"], "model": ["gpt-4"], "template": ["welcome"], "tier": ["flex"],
     }  # fmt: skip
+
+
+async def test_names_that_are_the_same_when_they_are_cut_are_summed_together() -> None:
+    shown = Shown()
+    shown.observe(*(shown.record(tenant="x" * NAME_CHARS_MAX + end, pico_usd=10**6) for end in "abc"))
+    by = shown.made.shown()["this_hour"]["by"]["tenant"]
+    assert {name: each["cost_micro_usd"] for name, each in by.items()} == {"x" * NAME_CHARS_MAX: 3.0}
+
+
+async def test_records_that_no_sum_counts_are_counted_themselves() -> None:
+    shown = Shown()
+    shown.observe(Record(b"[]", b"{}"), shown.record(5), shown.record())
+    shown.observe(shown.record(5))
+    told = shown.made.shown()
+    assert (told["unreadable"], told["too_late"], told["last_24_hours"]["outcomes"]) == (1, 1, 2)
 
 
 async def test_it_is_put_together_anew_only_when_sums_have_changed_and_not_each_second() -> None:
