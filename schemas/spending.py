@@ -1,8 +1,8 @@
 """What of an outcome is summed, and the wire format of those sums: a record of the totals topic.
 
 One record states what one *series* has summed in one hour under one combination of lane, model, tenant, template and
-tier. A series is one reign of one leader; its later record of the same key replaces the earlier one, and what all
-series of a key say adds up. So a leader need not read what its predecessors wrote.
+tier. Only one leader ever writes a series, and only in one hour; its later record of the same key replaces the earlier
+one. The sums of all series of a key add up, so a leader need not read what its predecessors wrote.
 """
 
 import json
