@@ -111,7 +111,8 @@ class SpendingSums:
     def add_total(self, total: "SpendingTotal | SpendingSums") -> None:
         """Add what is summed already."""
         for name in _COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(total, name))
+            if amount := getattr(total, name):
+                setattr(self, name, getattr(self, name) + amount)
         self.sizes.update(total.sizes)
 
     def change(self, difference: "Difference") -> None:

@@ -99,6 +99,7 @@ class SpendingWindow:
         self._closed: set[tuple[int, str]] = set()
         self._kept = 0
         self._reached = 0  # the latest hour of which a record was read
+        self._ended: tuple[frozenset[int], SummedBy] = frozenset(), SummedBy()  # hours that were summed, and their sum
 
     def observe(self, records: Iterable[Record], hour: int) -> None:
         """Take note of records in the order of the topic; `hour` is the present one.
@@ -153,9 +154,21 @@ class SpendingWindow:
             self.version += 1
 
     def summed(self, first: int, last: int) -> SummedBy:
-        """Return the sums from one hour to another, both included."""
+        """Return the sums from one hour to another, both included; a copy, which may be changed.
+
+        Most hours of a day change no longer, so their sum is kept: with 500 tenants it takes 70 ms of a leader's loop.
+        """
+        inside = {hour for hour in self._hours if first <= hour <= last}
+        ended = frozenset(inside & self._final)
         found = SummedBy()
-        for hour, sums in self._hours.items():
-            if first <= hour <= last:
-                found.add(sums)
+        if len(ended) > 1:
+            if self._ended[0] != ended:
+                self._ended = ended, self._summed(ended, SummedBy())
+            found.add(self._ended[1])
+            inside -= ended
+        return self._summed(inside, found)
+
+    def _summed(self, hours: Iterable[int], found: SummedBy) -> SummedBy:
+        for hour in hours:
+            found.add(self._hours[hour])
         return found

@@ -108,7 +108,7 @@ def _together(report: SpendingReport, source: ReportSource) -> Iterator[str]:
     if report.tally.groups.foldings:
         yield f"There are more groups than fit in memory: the smallest are counted together, under {OTHERS}."
     elif source.is_totals and any(OTHERS in row.values for row in report.rows):
-        yield f"{OTHERS} are the names that were too small for a place of their own in the totals of their hour."
+        yield f"{OTHERS} are the names that had no place of their own in the totals of their hour."
 
 
 def _prices(report: SpendingReport, source: ReportSource) -> Iterator[str]:

@@ -45,6 +45,19 @@ def test_each_kind_of_name_adds_up_to_the_same() -> None:
     assert {"t299", OTHERS} <= summed.by["tenant"].keys()
 
 
+def test_a_day_is_the_sum_of_its_hours_whichever_of_them_have_ended() -> None:
+    window = SpendingWindow()
+    for hour in range(HOUR - 40, HOUR + 1):
+        window.observe([record(hour, outcomes=1, tenant=f"t{hour % 3}"), record(hour, tenant="all")], hour)
+        hours = min(HOURS, hour - (HOUR - 40) + 1)
+        for _ in range(2):  # what was handed out is the caller's
+            day = window.summed(hour - 24, hour)
+            assert day.everything.outcomes == day.by["tenant"]["all"].outcomes * 2 == hours * 2
+            day.add(day)
+        assert outcomes(window, hour - 5, hour) == min(hours, 6) * 2
+        assert outcomes(window, hour - 24, hour - 4) == max(0, hours - 4) * 2
+
+
 def test_an_hour_that_is_too_old_is_forgotten_and_never_begun() -> None:
     window = SpendingWindow()
     window.observe([record(), record(HOUR - HOURS)], HOUR)

@@ -70,7 +70,7 @@ def test_groups_counted_together_are_said() -> None:
     told = report(*(f"t{number}" for number in range(9)), groups_max=4)
     assert f"under {OTHERS}" in " ".join(notes(told, SOURCE))
     of_totals = report(OTHERS)
-    assert "too small for a place of their own" in " ".join(notes(of_totals, ReportSource("t", is_totals=True)))
+    assert "no place of their own" in " ".join(notes(of_totals, ReportSource("t", is_totals=True)))
     assert OTHERS not in " ".join(notes(of_totals, SOURCE))
 
 
