@@ -139,3 +139,11 @@ def test_a_tenant_that_was_large_keeps_its_own_sum_in_the_next_hour_and_in_a_new
     tenants = [decode_total(line)[0].tenant for line in lines]
     assert "large" in tenants
     assert OTHERS in tenants
+
+
+def test_the_largest_names_decay_when_an_hour_begins_and_not_when_an_earlier_one_is_opened() -> None:
+    held = book()
+    for at in (AT, AT - timedelta(hours=1), AT - timedelta(hours=2), AT + timedelta(hours=1)):
+        held.lines([outcome(at)], at, written=True)
+        held.committed()
+    assert held._largest.tenants._weights == {"acme": 1_600 - 600}

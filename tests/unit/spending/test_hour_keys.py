@@ -26,6 +26,15 @@ def test_an_hour_never_has_more_keys_than_its_bound_whatever_is_sent() -> None:
     assert {key.lane for key in found.keys} == {f"lane-{number}" for number in range(150)}, "a lane is always named"
 
 
+def test_a_full_hour_counts_what_is_new_by_its_lane_alone() -> None:
+    found = keys()
+    for number in range(KEYS_MAX):
+        lane, model, tier = f"lane-{number % 40}", f"m{number % 97}", f"t{number % 13}"
+        found.place(SpendingKey(HOUR, lane, model, tier=tier, band=">272000"))
+    last = found.place(SpendingKey(HOUR, "urgent", "m1", tier="t1", band=">272000"))
+    assert last == SpendingKey(HOUR, "urgent", OTHERS, OTHERS, OTHERS, OTHERS, "")
+
+
 def test_a_model_that_is_one_too_many_shares_a_sum() -> None:
     found = keys()
     placed = [found.place(SpendingKey(HOUR, "bulk", f"m{number}")) for number in range(MODELS_MAX + 1)]

@@ -1,12 +1,13 @@
 import math
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from headrace.broker.spending.sums import SpendingSums, key_of
+from headrace.broker.spending.sums import Difference, SpendingSums, key_of
 from headrace.schemas.outcome import Completed, Cost, Failed, Timings, Usage
-from headrace.schemas.spending import SpendingKey, SpentOutcome
+from headrace.schemas.spending import SpendingKey, SpendingTotal, SpentOutcome
 
 AT = datetime(2026, 11, 28, 13, 59, 59, tzinfo=UTC)
 HOUR = 498_853  # hours from 1970 until 2026-11-28 13:00
@@ -78,3 +79,9 @@ def test_an_amount_that_is_no_money_stops_no_sum(micro_usd: float) -> None:
     sums = SpendingSums()
     sums.add(spent(cost=Cost(micro_usd=micro_usd)))
     assert (sums.unpriced, sums.pico_usd) == (1, 0)
+
+
+def test_a_size_that_no_outcome_has_any_more_is_forgotten() -> None:
+    sums = SpendingSums(outcomes=3, sizes=Counter({5: 2, 6: 1}))
+    sums.change(Difference.of(SpendingTotal(outcomes=1, sizes={6: 1}), sums))
+    assert (sums.outcomes, dict(sums.sizes)) == (1, {6: 1})

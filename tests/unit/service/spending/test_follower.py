@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from headrace.broker.service.containment import said
 from headrace.broker.service.spending.follower import AGAIN_AFTER_S, SpendingFollower
@@ -63,7 +64,7 @@ async def test_it_begins_a_day_back_and_goes_on() -> None:
     followed = Followed(world)
     now_ms = world.clock.utc_ms()
     followed.write(100, hours_ago=30, at_ms=now_ms - 30 * 3_600_000)
-    followed.write(5, hours_ago=20, at_ms=now_ms - 20 * 3_600_000)
+    followed.write(5, hours_ago=24, at_ms=now_ms - 24 * 3_600_000)
     followed.write(2)
     assert await followed.after(2) == 7
     assert followed.follower.is_caught_up
@@ -104,6 +105,22 @@ async def test_what_was_read_stays_while_kafka_is_away_and_follows_when_it_is_ba
     world.kafka.start_again()
     followed.write(3)
     assert await followed.after(30) == 3
+    await followed.end()
+
+
+async def test_why_it_cannot_read_is_logged_once_until_it_has_read() -> None:
+    world = world_of(topic=False)
+    with capture_logs() as logged:
+        followed = Followed(world)
+        await followed.after(5 * AGAIN_AFTER_S)
+        assert [each["event"] for each in logged] == ["totals_not_followed"]
+        world.kafka.create(TOTALS)
+        await followed.after(2 * AGAIN_AFTER_S)
+        assert followed.follower.is_caught_up
+        world.kafka.delete(TOTALS)
+        await followed.after(5 * AGAIN_AFTER_S)
+        assert not followed.follower.is_caught_up
+    assert [each["event"] for each in logged if each["event"].startswith("totals")] == ["totals_not_followed"] * 3
     await followed.end()
 
 
