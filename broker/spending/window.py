@@ -1,10 +1,10 @@
 """Sums of the last hours, from the records of the totals topic: by lane, model, tenant, template and tier.
 
 A record replaces the earlier one of its key and series, so each sum changes by the difference of the two. For that the
-last records of `CHANGING_HOURS` are kept: those up to the hour that reading has reached, which is a day ago when it
-begins. A record of an older hour that comes all the same is left out, and counted. Bounded: `HOURS` hours, in each of
-them so many names of a kind; an hour that no longer changes keeps the largest. What has no name of its own is summed
-under `(others)`, so each kind adds up to the same.
+last records of the `CHANGING_HOURS` latest hours that have any are kept, as a book holds its hours. A record of an
+older hour that comes all the same is left out, and counted. Bounded: `HOURS` hours, in each of them so many names of a
+kind; an hour that no longer changes keeps the largest. What has no name of its own is summed under `(others)`, so each
+kind adds up to the same.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -98,7 +98,6 @@ class SpendingWindow:
         self._last: dict[tuple[int, str], dict[SpendingKey, SpendingSums]] = {}  # by hour and series, the youngest last
         self._closed: set[tuple[int, str]] = set()
         self._kept = 0
-        self._reached = 0  # the latest hour of which a record was read
         self._ended: tuple[frozenset[int], SummedBy] = frozenset(), SummedBy()  # hours that were summed, and their sum
 
     def observe(self, records: Iterable[Record], hour: int) -> None:
@@ -118,7 +117,6 @@ class SpendingWindow:
 
     def _observe(self, key: SpendingKey, series: str, total: SpendingTotal) -> None:
         of = key.hour, series
-        self._reached = max(self._reached, key.hour)
         if key.hour in self._final or of in self._closed:
             self.too_late += 1
             return
@@ -138,11 +136,12 @@ class SpendingWindow:
     def _forget(self, hour: int) -> None:
         """Have old hours change no longer, and forget those that are older still.
 
-        An hour has far more records than one read returns. So hours end by how far reading has come and not by the
+        An hour has far more records than one read returns. So it ends when three later ones have begun, and not by the
         clock: else each hour of the past would end with the read that begins it.
         """
-        final = max(min(self._reached, hour) - CHANGING_HOURS, hour - HOURS)
-        for number in [each for each in self._hours if each <= final and each not in self._final]:
+        ended = set(sorted(each for each in self._hours if each <= hour)[:-CHANGING_HOURS])
+        ended |= {each for each in self._hours if each <= hour - HOURS}
+        for number in ended - self._final:
             self._final.add(number)
             self._hours[number].shrink(NAMES_KEPT)
             for of in [each for each in self._last if each[0] == number]:

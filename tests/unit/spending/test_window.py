@@ -14,6 +14,12 @@ def record(hour: int = HOUR, series: str = "a", tenant: str = "acme", **sums: An
     return encode_total(key, series, SpendingTotal(**({"outcomes": 1, "sizes": {105: 1}} | sums)))
 
 
+def ended(window: SpendingWindow) -> None:
+    """Have the hour end: it does when three later ones have begun."""
+    for later in range(1, CHANGING_HOURS + 1):
+        window.observe([record(HOUR + later, outcomes=0)], HOUR + later)
+
+
 def outcomes(window: SpendingWindow, first: int = HOUR - HOURS, last: int = HOUR) -> int:
     return window.summed(first, last).everything.outcomes
 
@@ -36,11 +42,11 @@ def test_of_one_read_only_the_last_record_of_a_key_counts() -> None:
 def test_each_kind_of_name_adds_up_to_the_same() -> None:
     window = SpendingWindow()
     window.observe([record(tenant=f"t{number}", outcomes=number) for number in range(300)], HOUR)
-    for hour in (HOUR, HOUR + CHANGING_HOURS):
-        window.observe([record(hour, outcomes=0)], hour)
+    for _ in range(2):
         summed = window.summed(HOUR, HOUR)
         for kind in NAMED:
             assert sum(each.outcomes for each in summed.by[kind].values()) == sum(range(300)), kind
+        ended(window)
     assert len(summed.by["tenant"]) == NAMES_KEPT + 1, "an hour that changes no longer keeps the largest"
     assert {"t299", OTHERS} <= summed.by["tenant"].keys()
 
@@ -72,7 +78,7 @@ def test_an_hour_that_is_too_old_is_forgotten_and_never_begun() -> None:
 def test_a_record_of_an_hour_that_changes_no_longer_is_left_out_and_counted() -> None:
     window = SpendingWindow()
     window.observe([record()], HOUR)
-    window.observe([record(HOUR + CHANGING_HOURS)], HOUR + CHANGING_HOURS)
+    ended(window)
     window.observe([record(outcomes=9)], HOUR + CHANGING_HOURS)
     assert (outcomes(window, HOUR, HOUR), window.too_late) == (1, 1)
 
@@ -84,7 +90,16 @@ def test_hours_of_the_past_that_take_several_reads_are_summed_as_a_whole() -> No
             window.observe([record(hour, tenant=f"t{read}"), record(hour, tenant="all", outcomes=read)], HOUR)
     assert [outcomes(window, hour, hour) for hour in (HOUR - 20, HOUR - 19, HOUR - 5, HOUR)] == [5] * 4
     assert window.too_late == 0
-    assert window._final == {HOUR - 20, HOUR - 19, HOUR - 5}
+    assert window._final == {HOUR - 20}
+
+
+def test_sums_that_a_leader_could_not_write_for_a_day_are_summed_as_a_whole_when_they_come() -> None:
+    """A book holds its last three hours, however long ago they were."""
+    window = SpendingWindow()
+    for read in range(3):
+        late = [record(hour, series="late", tenant=f"t{read}") for hour in (HOUR - 20, HOUR - 9)]
+        window.observe([record(outcomes=read + 1), *late], HOUR)
+    assert (outcomes(window), window.too_late) == (9, 0)
 
 
 def test_an_hour_ahead_ends_no_hour_before_its_time() -> None:

@@ -66,10 +66,10 @@ async def test_names_that_are_the_same_when_they_are_cut_are_summed_together() -
 
 async def test_records_that_no_sum_counts_are_counted_themselves() -> None:
     shown = Shown()
-    shown.observe(Record(b"[]", b"{}"), shown.record(5), shown.record())
+    shown.observe(Record(b"[]", b"{}"), *(shown.record(hours_ago) for hours_ago in (5, 2, 1, 0)))
     shown.observe(shown.record(5))
     told = shown.made.shown()
-    assert (told["unreadable"], told["too_late"], told["last_24_hours"]["outcomes"]) == (1, 1, 2)
+    assert (told["unreadable"], told["too_late"], told["last_24_hours"]["outcomes"]) == (1, 1, 4)
 
 
 async def test_it_is_put_together_anew_only_when_sums_have_changed_and_not_each_second() -> None:
