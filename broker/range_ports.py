@@ -1,6 +1,6 @@
 """Port through which many records of a topic are read once, for sums over them: parts of it, in any order.
 
-A part is a range of offsets of one partition, so that several processes can read different parts of one topic.
+A part is a range of offsets of one partition: what a topic holds of a time, without a group and without commits.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -1,7 +1,12 @@
+from collections import Counter
+from random import Random
 from typing import Any
+
+import pytest
 
 from headrace.broker.spending import window as bounds
 from headrace.broker.spending.sums import NAMED, SpendingSums
+from headrace.broker.spending.totals import LastTotals
 from headrace.broker.spending.window import CHANGING_HOURS, HOURS, NAMES_KEPT, SpendingWindow, largest
 from headrace.schemas.record import Record
 from headrace.schemas.spending import OTHERS, SpendingKey, SpendingTotal, encode_total
@@ -135,3 +140,27 @@ def test_the_largest_are_ordered_by_money_then_tokens() -> None:
     assert list(largest(named, 3)) == ["dear", "cheap", "free", OTHERS]
     assert largest(named, 2)[OTHERS].pico_usd == 100
     assert largest(named, 2)[OTHERS].input_tokens == 4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_day_in_status_is_what_a_report_from_totals_says_of_it(seed: int) -> None:
+    """Two readers of one topic: one that follows it, and one that reads it once."""
+    dice = Random(seed)
+    window, totals, whole = SpendingWindow(), LastTotals(range(HOUR - HOURS + 1, HOUR + 1)), SpendingSums()
+    sums: Counter[tuple[int, str, str]] = Counter()
+    for hour in range(HOUR - HOURS + 1, HOUR + 1):
+        for _ in range(6):
+            read = []
+            for _ in range(dice.randrange(1, 40)):
+                of = max(HOUR - HOURS + 1, hour - dice.choice((0, 0, 0, 1, 2))), dice.choice("ab"), dice.choice("xyz")
+                sums[of] += dice.randrange(1, 9)
+                read.append(record(of[0], of[1], of[2], outcomes=sums[of], sizes={sums[of]: 1}))
+            window.observe(read, HOUR)
+            for each in read:
+                for _, total in totals.put(each):
+                    whole.add_total(total)
+    for _, total in totals.rest():
+        whole.add_total(total)
+    assert window.summed(HOUR - HOURS + 1, HOUR).everything == whole
+    assert whole.outcomes == sums.total()
+    assert (window.too_late, totals.late) == (0, 0)
