@@ -26,10 +26,10 @@ from headrace.broker.service.calls.base_url_proof import Proof
 from headrace.broker.service.containment import ContainmentReporter
 from headrace.broker.service.intake.grants import Grants
 from headrace.broker.service.payloads import Content, Payload, PayloadStore
+from headrace.broker.service.published import PublishedOutcome
 from headrace.broker.service.publishing.costing import Costing
 from headrace.broker.service.publishing.ledger_lines import step_record
 from headrace.broker.service.publishing.outcomes import completed, failed, smallest, stunted
-from headrace.broker.service.publishing.published import PublishedOutcome
 from headrace.broker.service.publishing.reply_topics import Replies
 from headrace.broker.service.publishing.short_forms import OVERDUE, ShortForms, fails_instead, withdrawn
 from headrace.broker.service.publishing.totals import Totals

@@ -19,7 +19,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.errors import LogUnavailable, ProducerDead
 from headrace.broker.ports import ReplyTopic, ReplyTopics
 from headrace.broker.service.containment import Containment
-from headrace.broker.service.publishing.watched import watched
+from headrace.broker.service.watched import watched
 from headrace.schemas.record import Record
 
 FRESH_MS = 50

@@ -14,9 +14,9 @@ from headrace.broker.core.commands import Complete, DeadLetterOnly, Decision, Fa
 from headrace.broker.ports import Outgoing
 from headrace.broker.service.containment import ContainmentReporter
 from headrace.broker.service.payloads import Payload
+from headrace.broker.service.published import PublishedOutcome
 from headrace.broker.service.publishing.costing import Costing
 from headrace.broker.service.publishing.outcomes import bill_of, identity_of, timings_of
-from headrace.broker.service.publishing.published import PublishedOutcome
 from headrace.schemas import topics
 from headrace.schemas.codec import encode_dead_letter, encode_outcome
 from headrace.schemas.control import Cancel

@@ -12,7 +12,7 @@ from headrace.broker.core.setback import Setback
 from headrace.broker.errors import ProducerDead
 from headrace.broker.ports import Outgoing
 from headrace.broker.service.preflight.probe import Observed
-from headrace.broker.service.publishing.published import PublishedOutcome
+from headrace.broker.service.published import PublishedOutcome
 from headrace.broker.service.spending.totals_topic import TotalsTopic, mend
 from headrace.broker.spending.book import SpendingBook
 from headrace.schemas.spending import Spent, spent

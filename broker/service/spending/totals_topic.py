@@ -21,7 +21,7 @@ from headrace.broker.clock import WallClock
 from headrace.broker.errors import LogUnavailable, ProducerDead
 from headrace.broker.ports import ReplyTopics
 from headrace.broker.service.preflight.probe import Observed
-from headrace.broker.service.publishing.watched import watched
+from headrace.broker.service.watched import watched
 
 LOOK_EVERY_MS: Final = 5_000
 FAILURES_MAX: Final = 2
