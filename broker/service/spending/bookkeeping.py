@@ -31,6 +31,7 @@ class Bookkeeping:
         self._observed = observed
         self._outcomes: list[Spent] = []
         self._uncounted = 0
+        self._uncounted_now = 0  # of the transaction under way, which may be repeated
 
     def begin(self) -> None:
         """Begin or resume a term: what became of the last transaction is not known."""
@@ -39,7 +40,7 @@ class Bookkeeping:
     def lines(self, published: Iterable[Outgoing], at: datetime) -> list[Outgoing]:
         """Return the sums to be written in the transaction of these records, whose instant is `at`."""
         self._outcomes, written = [], self._topic.is_writable
-        count = 0
+        count = self._uncounted_now = 0
         try:
             outcomes = [each.outcome for each in published if isinstance(each, PublishedOutcome)]
             count = len(outcomes)
@@ -48,7 +49,7 @@ class Bookkeeping:
         except Exception as error:  # noqa: BLE001 — of any kind: see the module
             self._observed("totals", error)
             self._book.begin()
-            self._uncounted += count
+            self._uncounted_now = count
             lines = []
         self._topic.begin(written=bool(lines))
         return [Outgoing(self._topic.name, line) for line in lines]
@@ -65,6 +66,8 @@ class Bookkeeping:
         """Note that the commit of the last transaction has returned."""
         self._topic.committed()
         self._book.committed()
+        self._uncounted += self._uncounted_now
+        self._uncounted_now = 0
         outcomes, self._outcomes = self._outcomes, []
         if outcomes:
             self._counted(outcomes)
