@@ -26,11 +26,11 @@ class Beginnings:
     Attributes:
         shared: For each prompt some of its beginnings that others have too, by length in characters and share of the
             prompts: a longer one is shared by fewer.
-        all_share: Characters that all prompts have in common.
+        common_chars: Characters that all prompts have in common.
     """
 
     shared: list[list[tuple[int, float]]]
-    all_share: int
+    common_chars: int
 
 
 class TokenCounts:

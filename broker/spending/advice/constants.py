@@ -46,7 +46,7 @@ def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
 def _constant_tokens(view: WorkloadView, context: AdviceContext) -> float:
     """Return the tokens of a mean prompt that stand in nearly all others too."""
     texts = [pair.request.text() for pair in view.joined]
-    counts, constant, beginning = TokenCounts(view, context), ConstantText(texts), beginnings_of(texts).all_share
+    counts, constant, beginning = TokenCounts(view, context), ConstantText(texts), beginnings_of(texts).common_chars
     total = 0.0
     for text in texts:
         blocks = constant.blocks(text, beginning)

@@ -14,7 +14,7 @@ _DIGEST_CHARS_MAX: Final = 64
 
 
 @dataclass(slots=True)
-class _Repeats:
+class _FurtherAnswers:
     """Further answers to one digest, beside the first id's."""
 
     first_id: int
@@ -28,7 +28,7 @@ class DuplicateBook:
     def __init__(self, digests_max: int = DIGESTS_MAX) -> None:
         self._digests_max = digests_max
         self._below = HASH_MAX
-        self._by_digest: dict[int, _Repeats] = {}
+        self._by_digest: dict[int, _FurtherAnswers] = {}
 
     @property
     def share(self) -> float:
@@ -44,7 +44,7 @@ class DuplicateBook:
             return
         known = self._by_digest.get(digest)
         if known is None:
-            self._by_digest[digest] = _Repeats(id_hash, (group.template, group.model))
+            self._by_digest[digest] = _FurtherAnswers(id_hash, (group.template, group.model))
             if len(self._by_digest) > self._digests_max:
                 self._thin_out()
         elif known.first_id != id_hash:

@@ -134,7 +134,7 @@ def _broken(view: WorkloadView, context: AdviceContext, prompts: _Prompts, cache
     if not context.matters(each * view.calls, view.sums.input, saved):
         return None
     piece = _piece_class(prompts) if prompts.distance <= NEAR_CHARS else _OTHER
-    place = prompts.beginnings.all_share
+    place = prompts.beginnings.common_chars
     return context.finding(
         Waste.BROKEN_PREFIX,
         view.subject,
@@ -165,7 +165,7 @@ def _evidence(view: WorkloadView, prompts: _Prompts, cached: float) -> dict[str,
 
 def _piece_class(prompts: _Prompts) -> str:
     """Return what kind of text it is, in most prompts, by which they first differ."""
-    place = prompts.beginnings.all_share
+    place = prompts.beginnings.common_chars
     classes = Counter(_class_of(_word_at(text, place)) for text in prompts.texts[:_LOOKED_AT])
     return classes.most_common(1)[0][0]
 

@@ -7,7 +7,6 @@ from typing import Final, Generic, TypeVar
 
 Value = TypeVar("Value")
 HASH_MAX: Final = 2**64
-_UNKNOWN_LAST: Final = HASH_MAX
 
 
 def hash_of(text: str) -> int:

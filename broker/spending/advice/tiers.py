@@ -6,7 +6,7 @@ from headrace.broker.spending.advice.context import AdviceContext
 from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect, Waste, percent
 from headrace.broker.spending.advice.groups import CallSums
 from headrace.broker.spending.advice.records import Joined
-from headrace.broker.spending.advice.views import WorkloadView, quantile, scaled
+from headrace.broker.spending.advice.views import WorkloadView, quantile_of_values, scaled
 
 PATIENT_S: Final = 900.0
 """OpenAI advises a time-out of fifteen minutes for flex (docs/facts/openai.md §8)."""
@@ -24,7 +24,7 @@ def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
 def _cheaper_tier(view: WorkloadView, context: AdviceContext, lane: str) -> AdviceFinding | None:
     pairs = [pair for pair in view.joined if pair.outcome.lane == lane and pair.outcome.tier in _UNASKED]
     left = [slack for pair in pairs if (slack := _time_left(pair, context)) is not None]
-    at_least = quantile(left, 0.05)
+    at_least = quantile_of_values(left, 0.05)
     if len(left) < context.rules.samples or at_least < PATIENT_S or view.tier != USUAL_TIER:
         return None
     sums = _sums_of(view, lane, pairs)
@@ -50,7 +50,7 @@ def _cheaper_tier(view: WorkloadView, context: AdviceContext, lane: str) -> Advi
         evidence={
             "share_of_price": round(remaining, 4),
             "seconds_left_p05": round(at_least),
-            "seconds_taken_p95": round(quantile([pair.outcome.total_ms / 1_000 for pair in pairs], 0.95), 1),
+            "seconds_taken_p95": round(quantile_of_values([pair.outcome.total_ms / 1_000 for pair in pairs], 0.95), 1),
             "requests_with_a_deadline_of_their_own": sum(pair.request.deadline_s is not None for pair in pairs),
         },
     )

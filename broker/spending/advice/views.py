@@ -138,7 +138,7 @@ def scaled(pairs: list[Joined], calls: float) -> CallSums:
     )
 
 
-def quantile(values: Iterable[float], share: float) -> float:
+def quantile_of_values(values: Iterable[float], share: float) -> float:
     """Return the value below which a share of some values lies; 0 of none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, math.floor(share * len(ordered)))] if ordered else 0.0

@@ -27,14 +27,14 @@ def test_the_common_prefix_is_that_of_a_comparison_by_characters() -> None:
 def test_a_longer_beginning_is_shared_by_fewer() -> None:
     texts = [f"all {'a' if n < 20 else 'b'} {n:02}" for n in range(40)]
     found = beginnings_of(texts)
-    assert found.all_share == len("all ")
+    assert found.common_chars == len("all ")
     assert (len("all "), 1.0) in found.shared[0]
     assert any(length >= len("all a ") and share <= 0.5 for length, share in found.shared[0])
 
 
 def test_texts_that_are_all_the_same_share_all_of_it() -> None:
     found = beginnings_of(["same"] * 10)
-    assert found.all_share == 4
+    assert found.common_chars == 4
     assert {(4, 1.0)} == {pair for pairs in found.shared for pair in pairs}
 
 
