@@ -89,7 +89,8 @@ class SpendingWindow:
         too_late: Records that were left out, since what they replace is not kept any more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, records_max: int = RECORDS_MAX) -> None:
+        self._records_max = records_max
         self.version = 0
         self.unreadable = 0
         self.too_late = 0
@@ -128,7 +129,7 @@ class SpendingWindow:
         kept.add_total(total)
         self._kept += before is None
         self.version += 1
-        while self._kept > RECORDS_MAX and len(self._last) > 1:
+        while self._kept > self._records_max and len(self._last) > 1:
             oldest = next(iter(self._last))
             self._closed.add(oldest)
             self._kept -= len(self._last.pop(oldest))

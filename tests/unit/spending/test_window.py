@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.spending import window as bounds
 from headrace.broker.spending.sums import NAMED, SpendingSums
 from headrace.broker.spending.totals import LastTotals
 from headrace.broker.spending.window import CHANGING_HOURS, HOURS, NAMES_KEPT, SpendingWindow, largest
@@ -115,13 +114,13 @@ def test_an_hour_ahead_ends_no_hour_before_its_time() -> None:
 
 
 def test_series_that_ended_long_ago_make_room_for_those_that_change() -> None:
-    window = SpendingWindow()
+    window = SpendingWindow(records_max=240)
     for number in range(30):
-        window.observe([record(series=f"s{number}", tenant=f"t{each}") for each in range(1_000)], HOUR)
-    assert window._kept <= bounds.RECORDS_MAX
-    assert outcomes(window) == 30_000
+        window.observe([record(series=f"s{number}", tenant=f"t{each}") for each in range(10)], HOUR)
+    assert window._kept == 240
+    assert outcomes(window) == 300
     window.observe([record(series="s29", tenant="t1", outcomes=3), record(series="s0", tenant="t1", outcomes=3)], HOUR)
-    assert (outcomes(window), window.too_late) == (30_002, 1)
+    assert (outcomes(window), window.too_late) == (302, 1)
 
 
 def test_what_is_no_total_is_counted_and_left_out() -> None:
