@@ -67,6 +67,8 @@ def test_the_largest_groups_are_kept_of_any_number_and_what_is_given_up_is_count
     (found,) = advisor.findings()
     assert (found.template, found.calls) == ("large", 3_000)
     assert 3_000 - 2 * GROUPS_MAX <= advisor.left_out < 3_000
+    wanted = sum(advisor.wants(f"lead-{2 * n}") for n in range(3_000))
+    assert wanted == 3_000 - advisor.left_out, "requests of what was given up are of no use"
 
 
 def test_requests_of_a_much_longer_period_still_meet_the_outcomes() -> None:

@@ -51,6 +51,15 @@ def test_lanes_tiers_and_reasons_beyond_their_bound_are_not_kept() -> None:
     assert group.answered.calls == 200
 
 
+def test_a_pool_that_is_full_counts_the_bytes_of_what_it_keeps() -> None:
+    pool = RequestPool("welcome")
+    for n in range(3 * REQUESTS_SAMPLED):
+        if pool.sample.wants(hash_of(str(n))):
+            pool.put(hash_of(str(n)), facts_of_request(asked(n, "mill " * n), "bulk"))
+    assert len(pool.sample) == REQUESTS_SAMPLED
+    assert pool.packed_bytes == sum(len(facts.packed) for _, facts in pool.sample.items())
+
+
 def test_a_pool_keeps_fewer_requests_where_their_text_would_take_more_than_its_bytes() -> None:
     pool = RequestPool("welcome")
     for n in range(60):

@@ -40,6 +40,13 @@ def test_estimated_tokens_are_scaled_to_what_usage_reports() -> None:
     assert found.tokens_a_day == pytest.approx(49 * (3_000 - 64), rel=0.03)
 
 
+def test_an_estimate_that_is_far_from_what_usage_reports_scales_nothing() -> None:
+    """Five times as many tokens: the usage has something that the prompts do not show, such as a file."""
+    outcomes = [answered(n, input=10_000) for n in range(50)]
+    found = only(advised(outcomes, [asked(n, f"{ONE}\nlead {n:08}") for n in range(50)]), Waste.UNCACHED_PREFIX)
+    assert found.evidence["estimate_scaled_by"] == 1
+
+
 def test_outcomes_that_do_not_name_their_template_yet_are_told_apart_by_that_of_the_request() -> None:
     outcomes = [answered(n, template=None, input=2_010, cached=1_920 if n % 2 else 0) for n in range(100)]
     requests = [asked(n, f"{ONE}\nlead {n:08}", template="new" if n % 2 else "old") for n in range(100)]
