@@ -57,8 +57,22 @@ def advice_from(settings: Settings, prices_file: Path | None, *, shows_prompts: 
     return Advice(advisor, shows_prompts)
 
 
-def show_findings(found: Sequence[AdviceFinding]) -> None:
-    """Print the findings, each as a sentence with its evidence, and what to do below it."""
+def show_findings(found: Sequence[AdviceFinding], *, left_out: int = 0) -> None:
+    """Print the findings, each as a sentence with its evidence, and what to do below it.
+
+    `left_out` is the number of outcomes that no finding looked at.
+    """
+    _show(found)
+    if left_out:
+        say()
+        say(
+            f"Not looked at: {counted(left_out, 'outcome')} of the smallest templates and models, for which there is "
+            "no memory. Name them with --template or --model to look at them alone.",
+            wrap=True,
+        )
+
+
+def _show(found: Sequence[AdviceFinding]) -> None:
     say()
     if not found:
         say("Nothing was found that would clearly use fewer tokens.")

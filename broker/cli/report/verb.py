@@ -127,7 +127,7 @@ def report(  # noqa: PLR0917  # Typer reads them by name
     else:
         show(told, source)
         if found is not None:
-            show_findings(found)
+            show_findings(found, left_out=0 if told_by is None else told_by.advisor.left_out)
     if gathered.tally.notes.lost:
         raise typer.Exit(_INCOMPLETE)
 

@@ -40,6 +40,7 @@ class Spy:
         self.deadlines_s = lane_deadlines_s
         self.ids: list[str] = []
         self.requests: list[tuple[str, str]] = []
+        self.left_out = 7
         SPIES.append(self)
 
     def outcome(self, outcome: AdvisedOutcome) -> None:
@@ -129,6 +130,7 @@ def test_findings_stand_below_the_table_and_prompts_only_if_they_are_asked_for(
     assert "template welcome, gpt-4o: 1.23 M tokens a day would be billed as cached input, $1.50 a day less." in out
     assert "Evidence: prefix tokens 1,200." in out
     assert "mill" not in out
+    assert "Not looked at: 7 outcomes of the smallest templates and models" in out
     assert "» You are a mill." in printed(capsys, "--advice", "--show-prompts")
 
 
@@ -140,7 +142,9 @@ def test_without_advice_there_is_none(world: World, capsys: pytest.CaptureFixtur
 
 def test_nothing_found_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     show_findings([])
-    assert "Nothing was found" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Nothing was found" in out
+    assert "Not looked at" not in out
 
 
 @pytest.mark.parametrize(
