@@ -13,6 +13,7 @@ from headrace.broker.testing.client_doors import MemoryClientDoors
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 
 TOPIC = "generation.calls"
+GATHERED_S = 0.1
 
 
 @dataclass
@@ -66,3 +67,28 @@ async def test_without_its_topic_it_is_not_ready() -> None:
     async with World(clock, MemoryKafka(clock.utc_ms)).gateway() as calls:
         await asyncio.sleep(0.05)
         assert not calls.is_ready
+
+
+async def test_answers_received_within_a_moment_are_written_together_and_a_later_one_too(world: World) -> None:
+    async with world.gateway() as one, world.gateway() as two:
+        for number in range(5):
+            await one.opened("d", f"acme/call-{number}")
+            one.received("d", f"acme/call-{number}")
+        assert await two.repeated("d") is not None, "none is written yet"
+        await asyncio.sleep(GATHERED_S)
+        assert await two.repeated("d") is None
+        await one.opened("d", "acme/call-5")
+        one.received("d", "acme/call-5")
+        await asyncio.sleep(GATHERED_S)
+        assert await two.repeated("d") is None
+
+
+async def test_a_repetition_does_not_wait_until_further_records_have_gathered(world: World) -> None:
+    async with world.gateway() as one, world.gateway() as two:
+        await one.opened("d", "acme/call-0")
+        assert await two.repeated("d") == "acme/call-0"
+        loop = asyncio.get_running_loop()
+        await one.opened("d", "acme/call-1")
+        begun_s = loop.time()
+        assert await asyncio.gather(*(two.repeated("d") for _ in range(3))) == ["acme/call-1"] * 3
+        assert loop.time() - begun_s < 0.1
