@@ -108,6 +108,7 @@ class Calls:
     clock: WallClock
     repeats: CallLog = field(init=False)
     _log: SubmitLog = field(init=False)
+    _notes: SubmitLog = field(init=False)
     _answers: HomeAnswers = field(init=False)
     _client: GenerationClient = field(init=False)
     _waits: dict[str, int] = field(default_factory=dict, init=False)
@@ -120,7 +121,8 @@ class Calls:
         own = _OwnDoors(self._log, self._answers, self.doors)
         self._client = GenerationClient(connection=own, topic_prefix=prefix, source=SOURCE, dedupe_window_s=window_s)
         topic = calls_topic(prefix)
-        self.repeats = CallLog(self.doors, topic, window_s=self.rules.join_window_s, log=self._log, clock=self.clock)
+        self._notes = self.doors.submissions()  # a producer has one request under way at each node
+        self.repeats = CallLog(self.doors, topic, window_s=self.rules.join_window_s, log=self._notes, clock=self.clock)
 
     async def __aenter__(self) -> Self:
         await self.repeats.__aenter__()
@@ -130,6 +132,7 @@ class Calls:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.repeats.__aexit__(kind, error, trace)
+        await self._notes.close()
         await self._client.close()
 
     # ------------------------------------------------------------------ before the call

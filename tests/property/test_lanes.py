@@ -162,5 +162,22 @@ class Play(RuleBasedStateMachine):
             assert self.limits.waiting() == sum(len(lane.waiting) for lane in self.model.lanes)
 
 
+def test_a_head_below_leaves_the_reserve_untouched_though_nothing_was_sent_for_long() -> None:
+    """What seed 211 has come down to. Before, 25 s without a call were a doubt, and it was called without a reserve."""
+    whole = Fraction(1)
+    lanes = [
+        Shares(name, Fraction(tenths, 10), Fraction(0), whole) for name, tenths in zip(NAMES, (3, 2, 0), strict=True)
+    ]
+    play = Play()
+    play.start(tuple(lanes), None)
+    play.wait(1_000)
+    play.ask("first", CAPACITY - 2, 0, "", 1)
+    play.ask("third", 10, 0, "", 1)
+    play.wait(26_000)
+    play.ask("third", 10, 0, "", 1)
+    play.wait(MINUTE_MS)
+    assert len(play.calls) == 3
+
+
 TestPlay = pytest.mark.slow(Play.TestCase)
 TestPlay.settings = settings(max_examples=150, stateful_step_count=40)

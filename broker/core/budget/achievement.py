@@ -26,7 +26,7 @@ STORM_PPM: Final = 300_000  # refused calls of all, of many
 
 @dataclass(slots=True)
 class Achieved:
-    """What was achieved while requests waited. Only refusals count whenever their calls were sent.
+    """What was achieved while requests waited. Refusals count whenever their calls were sent.
 
     Attributes:
         waited_ms: How long they did.
@@ -37,6 +37,9 @@ class Achieved:
         refused: Refused calls, of all.
         events: Those of them that were sent when the refusal before was known: one wave is one event.
         foreign: Tokens that headers showed to be missing and no call of ours explains.
+        tokens_at_once: Sent while no request waited, less those of refused calls: they may have spent what had been
+            saved before, for a call that was cancelled or as a reserve.
+        started_at_once: Those calls.
     """
 
     waited_ms: int = 0
@@ -47,6 +50,8 @@ class Achieved:
     refused: int = 0
     events: int = 0
     foreign: int = 0
+    tokens_at_once: int = 0
+    started_at_once: int = 0
 
     def since(self, before: "Achieved") -> "Achieved":
         """Return what was achieved since."""
@@ -59,11 +64,13 @@ class Achieved:
             self.refused - before.refused,
             self.events - before.events,
             self.foreign - before.foreign,
+            self.tokens_at_once - before.tokens_at_once,
+            self.started_at_once - before.started_at_once,
         )
 
     def repriced(self, ppm: int) -> "Achieved":
         """Return the same calls at other prices: each paid this part of what it paid."""
-        return replace(self, tokens=self.tokens * ppm // PPM)
+        return replace(self, tokens=self.tokens * ppm // PPM, tokens_at_once=self.tokens_at_once * ppm // PPM)
 
     @property
     def per_minute(self) -> int:
@@ -106,7 +113,8 @@ class Bound:
         counts_windows: It begins anew once a minute or less, or counts each charge for that long.
         long: It is a limit of an hour or longer.
         level: What it holds already for the request that waits.
-        needs_ms: How long that request may have to wait for it.
+        needs_ms: How long that request may have to wait for it, beside the reserve that it must leave.
+        reserved: What each window leaves unused for that reserve. A bucket fills it once, and loses nothing after that.
     """
 
     per_minute: int
@@ -115,17 +123,28 @@ class Bound:
     long: bool
     level: int
     needs_ms: int
+    reserved: int = 0
 
     @classmethod
-    def of(cls, mirror: AnyMirror, paid: int, now_ms: int) -> "Bound":
-        """Return what a mirror bounds, and for how long it holds back a request that pays so many tokens."""
+    def of(cls, mirror: AnyMirror, paid: int, now_ms: int, reserved_ppm: int = 0) -> "Bound":
+        """Return what a mirror bounds, and for how long it holds back a request that pays so many tokens.
+
+        `reserved_ppm`: the share of it that the request must leave to others.
+        """
         per_minute = mirror.capacity * MINUTE_MS // mirror.period_ms
         of_calls, counts_windows = mirror.metric is LimitMetric.REQUESTS, mirror.refill is not BUCKET
         level = max(0, mirror.low(now_ms))
-        needs_ms = (
-            mirror.period_ms if counts_windows else (1 if of_calls else paid) * mirror.period_ms // mirror.capacity
-        )
-        return cls(per_minute, of_calls, counts_windows, mirror.period_ms >= HOUR_MS, level, needs_ms)
+        long, reserved = mirror.period_ms >= HOUR_MS, mirror.capacity * reserved_ppm // PPM
+        if counts_windows:
+            return cls(per_minute, of_calls, counts_windows, long, level, mirror.period_ms, reserved)
+        amount = 1 if of_calls else paid
+        needed = max(amount, min(amount + reserved, mirror.capacity))  # a full bucket is enough, see `BoundedBucket`
+        return cls(per_minute, of_calls, counts_windows, long, level, needed * mirror.period_ms // mirror.capacity)
+
+    @property
+    def spendable(self) -> int:
+        """Tokens or calls a minute beside the reserve."""
+        return self.per_minute - self.reserved * MINUTE_MS // self.needs_ms if self.reserved else self.per_minute
 
     def stalls(self, lately: Achieved, held_ms: int) -> bool:
         """Return whether nothing was sent for longer than a request has to wait; one has waited for `held_ms` now."""
@@ -135,14 +154,15 @@ class Bound:
     def explains(self, lately: Achieved) -> bool:
         """Return whether most of what this limit lets through was spent, so that others may have been left unused."""
         own = (lately.started if self.of_calls else lately.tokens) * MINUTE_MS
-        return own * PPM >= max(COMPARED_MS, lately.waited_ms) * self.per_minute * SPENT_PPM
+        return own * PPM >= max(COMPARED_MS, lately.waited_ms) * self.spendable * SPENT_PPM
 
     def lags(self, lately: Achieved) -> bool:
         """Return whether less was spent than this limit lets through; what others may have spent explains a part.
 
-        A part of a window may hold all that is spent in it, or nothing, so only whole windows are judged. A small lag
-        must last. And no more is due to this limit than the part of the time in which requests were held
-        back: calls that follow each other soon may be all that is asked for.
+        A window lets through what it holds beside the reserve, which expires with it each time. A part of a window may
+        hold all that is spent in it, or nothing, so only whole windows are judged. A small lag must last. And no more
+        is due to this limit than the part of the time in which requests were held back: calls that follow each other
+        soon may be all that is asked for.
         """
         minutes_ms = lately.waited_ms
         if minutes_ms < max(2 * COMPARED_MS, self.needs_ms):
@@ -151,10 +171,13 @@ class Bound:
             minutes_ms = (minutes_ms - min(SPENT_IN_MS, self.needs_ms)) // self.needs_ms * self.needs_ms
         if minutes_ms <= 0:
             return False
-        own = ((lately.started if self.of_calls else lately.tokens) + self.level) * MINUTE_MS // minutes_ms
+        waited, at_once = lately.tokens, lately.tokens_at_once
+        if self.of_calls:
+            waited, at_once = lately.started, lately.started_at_once
+        own = (waited + at_once + max(0, self.level - self.reserved)) * MINUTE_MS // minutes_ms
         explained = 0 if self.of_calls else lately.foreign * MINUTE_MS // minutes_ms
         held_ppm = lately.held_ms * PPM // lately.waited_ms
-        if own * PPM < self.per_minute * OWN_PPM and held_ppm > PPM - OWN_PPM:
+        if own * PPM < self.spendable * OWN_PPM and held_ppm > PPM - OWN_PPM:
             return True
         lasts = lately.waited_ms >= LASTS_MS and held_ppm > PPM - LAGS_PPM
-        return lasts and (own + explained) * PPM < self.per_minute * LAGS_PPM
+        return lasts and (own + explained) * PPM < self.spendable * LAGS_PPM

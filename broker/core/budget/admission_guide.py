@@ -16,7 +16,7 @@ from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, BurstRamp
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_list import AnyMirror
-from headrace.broker.core.budget.mirror_trust import LATELY_MS, MirrorTrust
+from headrace.broker.core.budget.mirror_trust import LATELY_MS, REMEMBERED_MS, MirrorTrust
 from headrace.broker.core.budget.rate_control import SILENCE_MS, RateControl
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.side_limits import SideLimits
@@ -52,6 +52,7 @@ class AdmissionGuide:
         "_credible",
         "_held_by",
         "_is_guess",
+        "_kept",
         "_next_compare_ms",
         "_overloaded_until_ms",
         "_ramp",
@@ -88,6 +89,7 @@ class AdmissionGuide:
         self._next_compare_ms = now_ms
         self._windows_made = 0
         self._held_by: dict[AnyMirror, int] = {}  # the mirrors that have held calls back lately, and when last
+        self._kept: dict[int, int] = {}  # the shares that held calls had to leave lately, and when last
         self.mirrors_hold_back = False
 
     @property
@@ -142,21 +144,21 @@ class AdmissionGuide:
         paid: int,
         prices: Prices | None,
         now_ms: int,
+        reserved_ppm: int,
         *,
-        first: bool,
         believed: bool,
         only_mirrors: bool,
     ) -> int:
         """Return when a call may be sent that pays `paid` tokens, and that the mirrors allow at `mirrored_ms`.
 
-        `first`: no idle lane above it has a reserve to be left; `believed`: an answer has come; `only_mirrors`:
-        nothing else may hold it back.
+        `reserved_ppm`: the share that it must leave, the reserves of idle lanes above it; `believed`: an answer has
+        come; `only_mirrors`: nothing else may hold it back.
         """
         self.mirrors_hold_back = mirrored_ms > now_ms
         if self._rate is not None and not self._is_guess and self._stated_rate() is None:
             self._begin_rate(0, now_ms)  # what was stated has been disproved
         if believed and self._rate is not None and self.measures:
-            rate_ms = self._rate.payable_at(paid, now_ms, first=first)
+            rate_ms = self._rate.payable_at(paid, now_ms, first=not reserved_ppm)
             if self._trust.sought is not None:  # the mirrors let through too little, and nothing that was refused
                 rate_ms = min(rate_ms, max(mirrored_ms, self._rate.capped_at(paid, now_ms)))
             at_ms = max(self._overloaded_until_ms, rate_ms)
@@ -168,10 +170,14 @@ class AdmissionGuide:
         if not only_mirrors or now_ms < self._overloaded_until_ms:
             self._trust.forget_wait()
         elif at_ms > now_ms:
-            until_ms = self._buckets.payable_at(paid, 0, now_ms, longer_than_ms=HOUR_MS)
-            long = not self.measures and (until_ms > now_ms or self._sides.any_spent(prices, HOUR_MS, now_ms))
+            long = not self.measures and self._holds_long(paid, prices, reserved_ppm, now_ms)
             self._trust.record_wait(at_ms, now_ms, long=long)
         return max(at_ms, now_ms)
+
+    def _holds_long(self, paid: int, prices: Prices | None, reserved_ppm: int, now_ms: int) -> bool:
+        """Return whether a limit of an hour or longer, or the reserve in it, holds a call back."""
+        until_ms = self._buckets.payable_at(paid, reserved_ppm, now_ms, longer_than_ms=HOUR_MS)
+        return until_ms > now_ms or self._sides.any_spent(prices, HOUR_MS, now_ms, reserved_ppm)
 
     def _ramped_at(self, paid: int, prices: Prices | None, now_ms: int) -> int:
         """Return when a burst may go on; first see whether windows make each burst begin small."""
@@ -203,6 +209,7 @@ class AdmissionGuide:
 
         The call that is held back pays `paid` tokens, carries what `prices` say, and must leave a reserve.
         """
+        self._kept[reserved_ppm] = now_ms
         if now_ms < max(self._next_compare_ms, self._overloaded_until_ms) or not self._trust.may_begin(now_ms):
             return False
         self._next_compare_ms = now_ms + COMPARED_EVERY_MS
@@ -234,21 +241,24 @@ class AdmissionGuide:
         """Return the limits that may hold a call back: first the one that does, or the shortest, then the others.
 
         Others are those that have held calls back within the last minute; of side limits, all shorter than an hour.
+        What calls of any lane have left unused counts with the largest reserve of the time that is judged.
         Return as well whether headers or the operator state the first.
         """
+        self._kept = {ppm: at_ms for ppm, at_ms in self._kept.items() if at_ms > now_ms - REMEMBERED_MS}
+        kept_ppm = max(self._kept, default=0)
         binding = self._buckets.binding(paid, now_ms, reserved_ppm)
         self._held_by = {mirror: at_ms for mirror, at_ms in self._held_by.items() if at_ms > now_ms - LATELY_MS}
         if binding is not None:
             self._held_by[binding] = now_ms
         first = binding or self._buckets.shortest()
         others = (mirror for mirror in self._held_by if mirror is not first and mirror.period_ms < HOUR_MS)
-        bounds = [Bound.of(mirror, paid, now_ms) for mirror in (*([first] if first else []), *others)]
+        bounds = [Bound.of(mirror, paid, now_ms, kept_ppm) for mirror in (*([first] if first else []), *others)]
         told = first is None or self._is_known(first)
         until_ms = now_ms
         if binding is not None:
             amount = paid if binding.metric is LimitMetric.TOKENS else 1
             until_ms = binding.payable_at(amount, binding.capacity * reserved_ppm // PPM, now_ms)
-        for at_ms, bound, is_stated in self._sides.bounds(prices, reserved_ppm, now_ms):
+        for at_ms, bound, is_stated in self._sides.bounds(prices, reserved_ppm, now_ms, kept_ppm):
             if at_ms > until_ms or not bounds:
                 bounds, told, until_ms = [bound, *bounds], is_stated, at_ms
             elif not bound.long:

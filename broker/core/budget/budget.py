@@ -158,7 +158,7 @@ class Budget:
         if mirrored_ms > now_ms and only_mirrors and self.believed:
             self.guide.compare(paid, now_ms, prices, reserved_ppm)
         guided_ms = self.guide.payable_at(
-            mirrored_ms, paid, prices, now_ms, first=not reserved_ppm, believed=self.believed, only_mirrors=only_mirrors
+            mirrored_ms, paid, prices, now_ms, reserved_ppm, believed=self.believed, only_mirrors=only_mirrors
         )
         at_ms = max(at_ms, guided_ms)
         if self.guide.measures is not measured:

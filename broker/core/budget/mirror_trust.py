@@ -6,8 +6,8 @@ admitted in a minute, less a penalty for refusals. A request waits while it is h
 each other soon; time in which something else holds it back does not count, such as the operator's cap.
 
 - *Doubt*: over the last minute or two the mirrors have spent less than the stated rate, or nothing at all for longer
-  than the request that waits needs, or more than 15 of 1,000 calls were refused (60 of 1,000 before 40 s of waiting),
-  or many in a row.
+  than the request that waits needs, beside the reserve that it must leave; or more than 15 of 1,000 calls were refused
+  (60 of 1,000 before 40 s of waiting), or many in a row.
   Where only a refusal has named the limit, that none was refused for two minutes is a doubt as well: more may be had.
 - *Trial* (`headrace.broker.core.budget.trial`): then the measurements are followed. If they achieve no less they stay,
   else the mirrors return, and the next trial comes after twice as long.
@@ -56,6 +56,7 @@ class MirrorTrust:
 
     __slots__ = (
         "_all",
+        "_at_once",
         "_base",
         "_beaten",
         "_counted",
@@ -92,6 +93,7 @@ class MirrorTrust:
         self._trial: Trial | None = None
         self._sought: int | None = None  # tokens a minute that the last trial, a search, had to achieve
         self._counted: dict[int, int] = {}  # calls without an answer, sent while requests waited, and their tokens
+        self._at_once: dict[int, int] = {}  # the same of calls sent while none waited
         self._held_since_ms: int | None = None  # since when requests have been held back without a call
         self._held_until_ms = now_ms
         self._held_long = False  # by a limit of an hour or longer
@@ -169,6 +171,10 @@ class MirrorTrust:
             self._all.tokens += tokens
             self._all.started += 1
             self._counted[attempt] = tokens
+        elif self._marks is not None:  # requests have waited before, and something may have been saved meanwhile
+            self._all.tokens_at_once += tokens
+            self._all.started_at_once += 1
+            self._at_once[attempt] = tokens
         self._held_since_ms, self._held_long, self._sent_ms = None, False, now_ms
         if self._in_debt and self.measures_since_ms is None:  # what was spent beyond the mirrors has been paid
             self._in_debt, self._base, self._marks = False, replace(self._all), None
@@ -205,8 +211,13 @@ class MirrorTrust:
         if tokens is not None:
             self._all.tokens -= tokens
             self._all.started -= 1
+        tokens = self._at_once.pop(attempt, None)
+        if tokens is not None:
+            self._all.tokens_at_once -= tokens
+            self._all.started_at_once -= 1
 
     def _admit(self, attempt: int) -> None:
+        self._at_once.pop(attempt, None)
         if self._counted.pop(attempt, None) is not None:
             self._all.calls += 1
 
@@ -241,6 +252,7 @@ class MirrorTrust:
         self._measured = None if self._measured is None else self._measured * ppm // PPM
         self._beaten = None if self._beaten is None else self._beaten * ppm // PPM
         self._counted = {attempt: tokens * ppm // PPM for attempt, tokens in self._counted.items()}
+        self._at_once = {attempt: tokens * ppm // PPM for attempt, tokens in self._at_once.items()}
 
     # ------------------------------------------------------------------ trials
 
@@ -306,11 +318,17 @@ class MirrorTrust:
         return not longer.refused and longer.calls >= ADMITTED_MIN and longer.waited_ms >= LASTS_MS
 
     def _regrets(self, lately: Achieved, bounds: Sequence[Bound]) -> bool:
-        """Return whether the mirrors, followed again, achieve far less than the measurements did before."""
+        """Return whether the mirrors, followed again, achieve far less than the measurements did before.
+
+        The measurements left no reserve, so the mirrors owe only the part that is spendable beside it.
+        """
         needs_ms = bounds[0].needs_ms + SPENT_IN_MS if bounds else 0
         if self._measured is None or lately.waited_ms < max(COMPARED_MS, needs_ms):
             return False
-        return lately.utility * PPM < self._measured * REGRETTED_PPM
+        regretted = self._measured * REGRETTED_PPM
+        if bounds and bounds[0].reserved:
+            regretted = regretted * bounds[0].spendable // bounds[0].per_minute
+        return lately.utility * PPM < regretted
 
     def end_trial(self, now_ms: int) -> None:
         """End a trial that is decided, and follow what has achieved more; later, review that from time to time."""

@@ -296,10 +296,11 @@ class SideLimits:
                 if _is_window(mirror, least_ms):
                     yield mirror, amount, limit.mean
 
-    def any_spent(self, prices: Prices | None, least_ms: int, now_ms: int) -> bool:
-        """Return whether one of at least that period cannot pay for a call that takes of it."""
+    def any_spent(self, prices: Prices | None, least_ms: int, now_ms: int, reserved_ppm: int = 0) -> bool:
+        """Return whether one of at least that period cannot pay, beside the reserve, for a call that takes of it."""
         return prices is not None and any(
-            mirror.period_ms >= least_ms and mirror.low(now_ms) < amount
+            mirror.period_ms >= least_ms
+            and mirror.low(now_ms) < max(amount, min(mirror.capacity, amount + mirror.capacity * reserved_ppm // PPM))
             for limit in self._limits.values()
             if (amount := limit.amount(prices))
             for mirror in limit.buckets
@@ -318,21 +319,26 @@ class SideLimits:
             for mirror in limit.buckets
         }
 
-    def bounds(self, prices: Prices | None, reserved_ppm: int, now_ms: int) -> Iterator[tuple[int, Bound, bool]]:
+    def bounds(
+        self, prices: Prices | None, reserved_ppm: int, now_ms: int, kept_ppm: int = 0
+    ) -> Iterator[tuple[int, Bound, bool]]:
         """Yield what each bucket bounds, in tokens of calls like the last ones.
 
-        With each come the instant at which it can pay for the call, and whether headers state it.
+        With each come the instant at which it can pay for the call, and whether headers state it. `kept_ppm`: the
+        largest share that calls have lately had to leave, if that is more than this one must.
         """
         tokens = self._calls.recent_tokens()
         for limit in self._limits.values():
             amount = 0 if prices is None else limit.amount(prices)
             carried = limit.calls.recent_tokens()
             for mirror in limit.buckets if carried else ():
-                bound = Bound.of(mirror, max(1, amount), now_ms)
+                bound = Bound.of(mirror, max(1, amount), now_ms, max(kept_ppm, reserved_ppm))
                 reserved = mirror.capacity * reserved_ppm // PPM
                 at_ms = mirror.payable_at(amount, reserved, now_ms) if amount else now_ms
-                per_minute, level = (figure * tokens // carried for figure in (bound.per_minute, bound.level))
-                yield at_ms, replace(bound, per_minute=per_minute, level=level), limit.buckets.is_stated(mirror)
+                figures = bound.per_minute, bound.level, bound.reserved
+                per_minute, level, kept = (figure * tokens // carried for figure in figures)
+                bound = replace(bound, per_minute=per_minute, level=level, reserved=kept)
+                yield at_ms, bound, limit.buckets.is_stated(mirror)
 
     def flow_ms(self, tokens: int) -> int:
         """Return how long what calls of so many tokens carry takes to flow in, if they are like the last ones."""

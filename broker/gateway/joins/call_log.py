@@ -18,13 +18,17 @@ from headrace.broker.errors import HeadraceError, LogUnavailable, Unreachable
 from headrace.broker.gateway.joins.call_index import CallIndex
 from headrace.broker.gateway.joins.call_records import CallRecord, decoded, encoded
 from headrace.broker.tasks import ended
+from headrace.schemas.record import Record
 
 APPEND_WITHIN_S: Final = 10.0
 CAUGHT_UP_WITHIN_S: Final = 10.0
 _POLL_MS: Final = 200
 _AFTER_ERROR_S: Final = 0.5
 _LOOK_EVERY_S: Final = 0.005
-_RECEIVED_UNDER_WAY_MAX: Final = 10_000
+_GATHER_S: Final = 0.05
+"""Time in which records gather, to be read or written together: a request to Kafka for each call costs as much as all
+else that a gateway does for it. Only first attempts are written at once, since their requests wait for that."""
+_RECEIVED_WAITING_MAX: Final = 10_000
 
 _log = structlog.get_logger("calls")
 
@@ -42,7 +46,9 @@ class CallLog:
         self._reader = doors.outcomes(topic, group=None, start=clock.utc_now() - timedelta(seconds=window_s))
         self._is_open = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
-        self._receiving: set[asyncio.Task[None]] = set()
+        self._asked = 0
+        self._received: list[Record] = []
+        self._telling: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._following = asyncio.create_task(self._follow(), name="follow calls")
@@ -51,9 +57,9 @@ class CallLog:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._receiving:
-            await asyncio.wait(self._receiving, timeout=1.0)
-        for task in (self._following, *self._receiving):
+        if self._telling is not None:
+            await asyncio.wait({self._telling}, timeout=1.0)
+        for task in (self._following, self._telling):
             if task is not None:
                 await ended(task)
         await self._reader.close()
@@ -81,6 +87,7 @@ class CallLog:
         Raises:
             LogUnavailable: The topic could not be read to its end: whether there is one is not known.
         """
+        self._asked += 1
         try:
             async with asyncio.timeout(CAUGHT_UP_WITHIN_S):
                 await self._is_open.wait()
@@ -91,6 +98,8 @@ class CallLog:
             raise LogUnavailable(
                 "Kafka does not answer in time: whether this call was made before is not known."
             ) from reason
+        finally:
+            self._asked -= 1
         return self._index.repeated(digest, self._clock.utc_ms())
 
     def waits(self, call_id: str) -> None:
@@ -102,17 +111,21 @@ class CallLog:
         self._index.left(call_id)
 
     def received(self, digest: str, call_id: str) -> None:
-        """Note that a client has received the answer; written in the background, and lost if Kafka is away."""
+        """Note that a client has received the answer; written a moment later, and lost if Kafka is away."""
         self._index.received(call_id)
-        if len(self._receiving) < _RECEIVED_UNDER_WAY_MAX:
-            task = asyncio.create_task(self._tell_received(digest, call_id), name="call received")
-            self._receiving.add(task)
-            task.add_done_callback(self._receiving.discard)
+        if len(self._received) < _RECEIVED_WAITING_MAX:
+            self._received.append(encoded(CallRecord(digest, call_id, "received")))
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell_received(), name="calls received")
 
-    async def _tell_received(self, digest: str, call_id: str) -> None:
-        record = encoded(CallRecord(digest, call_id, "received"))
-        with contextlib.suppress(HeadraceError):
-            await self._writer.append(self._topic, record, timeout_s=APPEND_WITHIN_S)
+    async def _tell_received(self) -> None:
+        while self._received:
+            await asyncio.sleep(_GATHER_S)
+            records, self._received = self._received, []
+            with contextlib.suppress(HeadraceError):
+                begun = [await self._writer.begin(self._topic, each, timeout_s=APPEND_WITHIN_S) for each in records]
+                for each in begun:
+                    await each.wait(timeout_s=APPEND_WITHIN_S)
 
     # ------------------------------------------------------------------ following
 
@@ -130,6 +143,8 @@ class CallLog:
                 await asyncio.sleep(_AFTER_ERROR_S)
 
     async def _take(self) -> None:
+        if not (self._reader.buffered or self._asked):
+            await asyncio.sleep(_GATHER_S)
         arrived = await self._reader.next(timeout_ms=_POLL_MS)
         told = None if arrived is None else decoded(arrived.record)
         if arrived is None or told is None:

@@ -1,5 +1,7 @@
 """What mirrors and measurements achieve, and when what was spent falls short of what a limit lets through."""
 
+from dataclasses import replace
+
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, LimitMetric
@@ -79,6 +81,26 @@ def test_a_window_may_delay_a_request_for_all_of_its_length() -> None:
         assert (found.counts_windows, found.needs_ms) == (True, MINUTE_MS)
 
 
+def test_a_request_that_must_leave_a_reserve_has_to_wait_for_that_too_at_most_until_the_bucket_is_full() -> None:
+    mirror = Mirror(LimitMetric.TOKENS, RATE, MINUTE_MS, 0)
+    for reserved_ppm, needs_ms in ((0, 2_000), (500_000, 32_000), (990_000, MINUTE_MS)):
+        found = Bound.of(mirror, 2_000, 0, reserved_ppm)
+        assert (found.needs_ms, found.reserved, found.spendable) == (needs_ms, 0, RATE)
+    assert Bound.of(mirror, 2 * RATE, 0, 500_000).needs_ms == 2 * MINUTE_MS, "more than the bucket holds"
+    assert Bound.of(Mirror(LimitMetric.REQUESTS, 600, MINUTE_MS, 0), 2_000, 0, 500_000).needs_ms == 30_100
+
+
+@pytest.mark.parametrize("period_ms", [10_000, MINUTE_MS])
+def test_a_window_lets_through_what_it_holds_beside_the_reserve(period_ms: int) -> None:
+    size = RATE * period_ms // MINUTE_MS
+    for mirror in (
+        FixedWindowMirror(LimitMetric.TOKENS, size, period_ms, 5_000, size),
+        SlidingWindowMirror(LimitMetric.TOKENS, size, period_ms, 0, SentCalls()),
+    ):
+        found = Bound.of(mirror, 400, 0, 300_000)
+        assert (found.needs_ms, found.per_minute, found.spendable) == (period_ms, RATE, RATE * 7 // 10)
+
+
 @pytest.mark.parametrize(("period_ms", "long"), [(HOUR_MS - 1, False), (HOUR_MS, True), (DAY_MS, True)])
 def test_a_limit_of_an_hour_or_more_is_long(period_ms: int, long: bool) -> None:  # noqa: FBT001
     assert Bound.of(Mirror(LimitMetric.TOKENS, 10**6, period_ms, 0), 400, 0).long is long
@@ -111,6 +133,17 @@ def test_what_the_limit_still_holds_is_not_lost() -> None:
     lately = held(MINUTE_MS, share_ppm=OWN_PPM // 2)
     assert bound().lags(lately)
     assert not bound(level=RATE // 2).lags(lately)
+
+
+def test_what_calls_that_waited_for_nothing_have_spent_is_not_lost_either() -> None:
+    """They may take what was saved for a large call that was cancelled; Hypothesis, seed 1025 of the lanes."""
+    lately = held(MINUTE_MS, share_ppm=OWN_PPM // 2)
+    assert not bound().lags(replace(lately, tokens_at_once=RATE // 2))
+    assert bound().lags(replace(lately, started_at_once=RATE // 2))
+    assert not bound(calls=True).lags(replace(lately, started_at_once=RATE // 2))
+    assert bound(calls=True).lags(replace(lately, tokens_at_once=RATE // 2))
+    assert lately.since(replace(NOTHING, tokens_at_once=3, started_at_once=1)).tokens_at_once == -3
+    assert replace(lately, tokens_at_once=300).repriced(PPM // 3).tokens_at_once == 99
 
 
 def test_what_others_may_have_spent_explains_a_small_lag_but_not_a_large_one() -> None:
@@ -164,6 +197,20 @@ def test_a_window_that_spends_at_its_beginning_is_judged_by_whole_minutes() -> N
     assert not windows.lags(one)
     assert not windows.lags(Achieved(2 * MINUTE_MS + SPENT_IN_MS - 1, 2 * MINUTE_MS, tokens=RATE)), "two began in it"
     assert windows.lags(Achieved(2 * MINUTE_MS + SPENT_IN_MS, 2 * MINUTE_MS, tokens=RATE))
+
+
+def test_what_windows_keep_as_a_reserve_is_neither_unused_nor_left_for_the_request_that_waits() -> None:
+    windows = bound(windows=True, needs_ms=MINUTE_MS, level=RATE // 2)
+    beside = replace(windows, reserved=RATE // 2)
+    waited_ms = 2 * MINUTE_MS + SPENT_IN_MS
+    half = Achieved(waited_ms, waited_ms, tokens=RATE)
+    assert windows.lags(half), "in the window before it was lost"
+    assert not beside.lags(half)
+    little = replace(half, tokens=RATE * 8 // 10)
+    assert beside.lags(little), "the level is all reserve"
+    assert not replace(beside, level=RATE * 7 // 10).lags(little)
+    assert not windows.explains(half)
+    assert beside.explains(half)
 
 
 def test_calls_that_follow_each_other_soon_and_were_hardly_held_back_are_all_that_is_asked_for() -> None:

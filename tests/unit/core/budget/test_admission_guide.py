@@ -37,12 +37,20 @@ class Rig:
         self.guide = AdmissionGuide(settings, self.buckets, SideLimits(sends), self.charged, 0, known=known)
         self.count = 0
 
-    def ask(self, mirrored_in_ms: int = 0, *, paid: int = 400, believed: bool = True, only_mirrors: bool = True) -> int:
+    def ask(
+        self,
+        mirrored_in_ms: int = 0,
+        reserved_ppm: int = 0,
+        *,
+        paid: int = 400,
+        believed: bool = True,
+        only_mirrors: bool = True,
+    ) -> int:
         """Return in how many milliseconds a call may be sent that the mirrors allow in so many."""
         mirrored_ms = self.now_ms + mirrored_in_ms
         return (
             self.guide.payable_at(
-                mirrored_ms, paid, self.prices, self.now_ms, first=True, believed=believed, only_mirrors=only_mirrors
+                mirrored_ms, paid, self.prices, self.now_ms, reserved_ppm, believed=believed, only_mirrors=only_mirrors
             )
             - self.now_ms
         )

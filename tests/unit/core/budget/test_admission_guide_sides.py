@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.admission_guide import TAPERED_MS, AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
 from headrace.broker.core.budget.mirror_trust import LATELY_MS
@@ -13,6 +13,7 @@ from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from headrace.broker.core.units import PPM
 from tests.unit.core.budget.test_admission_guide import RATE, Rig
 from tests.unit.core.budget.test_side_limits import carries, shows
 from tests.unit.core.budgets import SETTINGS
@@ -133,6 +134,32 @@ def test_a_days_limit_of_input_counts_as_such_while_it_holds_back() -> None:
         rig.now_ms += LATELY_MS
         rig.call()
         assert rig.guide._trust.lately(rig.now_ms).waited_ms == waited_ms
+
+
+@pytest.mark.parametrize(
+    ("reserved_ppm", "left", "spent"), [(0, 3_000, False), (300_000, 3_000, True), (700_000, 10_000, False)]
+)
+def test_a_days_limit_of_input_is_spent_for_a_call_if_only_the_reserve_is_left(
+    reserved_ppm: int,
+    left: int,
+    spent: bool,  # noqa: FBT001
+) -> None:
+    rig = SideRig(of_input(10 * CARRIED, DAY_MS, left=left * 4))
+    assert rig.sides.any_spent(CALL, HOUR_MS, 0, reserved_ppm) is spent
+    rig.send()
+    bound = next(bound for _, bound, _ in rig.sides.bounds(CALL, reserved_ppm, 0))
+    assert bound.needs_ms == DAY_MS // 10 + DAY_MS * reserved_ppm // PPM
+
+
+def test_windows_of_input_keep_a_reserve_in_tokens_of_calls_like_the_last_ones() -> None:
+    rig = SideRig(of_input(10 * CARRIED))
+    rig.sides._limits["input-tokens"].buckets._mirrors.keep(lambda _: False)
+    window = FixedWindowMirror(LimitMetric.TOKENS, 40 * CARRIED, MINUTE_MS, 5_000, 3 * CARRIED)
+    rig.sides._limits["input-tokens"].buckets._mirrors.add(window)
+    rig.send()
+    for kept_ppm, spendable in ((0, 12_000), (250_000, 12_000), (500_000, 8_000)):
+        ((_, bound, _),) = rig.sides.bounds(CALL, 250_000 if kept_ppm else 0, 0, kept_ppm)
+        assert (bound.per_minute, bound.spendable) == (16_000, spendable if kept_ppm else 16_000)
 
 
 def test_a_days_limit_of_input_that_holds_nothing_back_explains_nothing_though_much_of_it_is_spent() -> None:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.admission_guide import HONOURED_MS, TESTED_MAX_MS
+from headrace.broker.core.budget.mirror_trust import LATELY_MS, REMEMBERED_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.stated_waits import TRUSTED
 from headrace.broker.core.units import PPM
@@ -58,6 +59,27 @@ def test_a_trial_begins_at_no_more_than_ten_times_what_was_achieved_whatever_is_
     assert rate == pytest.approx(10 * RATE if credible else 1_000 * RATE, rel=0.02)
     rig.call()
     assert rig.guide.rate == rate, "what is stated does not raise it"
+
+
+def test_the_largest_reserve_of_the_time_that_is_judged_counts() -> None:
+    """An urgent call that uses what bulk has left finds a window of which a part was never spent."""
+    rig = Rig()
+    rig.guide.compare(400, 0, None, 300_000)
+    rig.guide.compare(400, 0, None, 100_000)
+    for now_ms, needs_ms in ((0, 18_400), (REMEMBERED_MS - 1, 18_400), (REMEMBERED_MS, 400)):
+        assert rig.guide._bounds(400, None, 0, now_ms)[0][0].needs_ms == needs_ms
+
+
+@pytest.mark.parametrize(("reserved_ppm", "waited_ms"), [(0, LATELY_MS), (300_000, 0)])
+def test_a_limit_of_a_day_holds_back_by_its_reserve_as_well(reserved_ppm: int, waited_ms: int) -> None:
+    rig = Rig()
+    rig.buckets.believe(LimitMetric.TOKENS, 10_000_000, DAY_MS, 0)
+    rig.buckets.of(LimitMetric.TOKENS)[1].pay(8_000_000, 0, 0)
+    rig.now_ms += 1_000
+    rig.ask(LATELY_MS, reserved_ppm)
+    rig.now_ms += LATELY_MS
+    rig.call()
+    assert rig.guide._trust.lately(rig.now_ms).waited_ms == waited_ms
 
 
 def test_caps_of_spans_hold_while_the_mirrors_are_followed() -> None:

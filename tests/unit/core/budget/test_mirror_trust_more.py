@@ -166,6 +166,42 @@ def test_what_the_measurements_achieved_is_regretted_at_other_prices_too() -> No
         assert search.trust.begins_trial([BOUND], search.now_ms, foreign=0, told=True) is regretted
 
 
+def test_calls_that_wait_for_nothing_count_as_such_once_requests_have_waited_and_unless_they_are_refused() -> None:
+    rig = Rig()
+    rig.now_ms = 1_000
+    rig.call()
+    rig.hold(1_000)
+    rig.call()
+    assert rig.trust.lately(rig.now_ms).started_at_once == 0, "nothing had been saved before"
+    for refused in (False, True):
+        rig.now_ms += 1_000
+        rig.call(refused=refused)
+    rig.now_ms += 1_000
+    unsent = rig.send()
+    rig.trust.record_unsent(unsent)
+    rig.now_ms += 1_000
+    refused_later = rig.send()
+    lately = rig.trust.lately(rig.now_ms)
+    assert (lately.tokens_at_once, lately.started_at_once) == (800, 2)
+    rig.trust.reprice(PPM // 2)
+    rig.refuse(refused_later, rig.now_ms)
+    lately = rig.trust.lately(rig.now_ms)
+    assert (lately.tokens_at_once, lately.started_at_once, lately.tokens) == (200, 1, 200)
+    assert not rig.trust._at_once
+
+
+def test_the_reserve_that_windows_keep_again_is_not_regretted() -> None:
+    """Measurements leave none: what it costs is no fault of the mirrors that keep it."""
+    for reserved, regretted in ((0, True), (RATE // 3, False)):
+        search = Search()
+        search.begin(rate=RATE // 2)
+        assert search.end(tokens=192)
+        search.call(tokens=140)
+        search.spend(30_000, tokens=140)
+        bounds = [replace(BOUND, counts_windows=True, needs_ms=1_000, reserved=reserved // 60)]
+        assert search.trust.begins_trial(bounds, search.now_ms, foreign=0, told=True) is regretted
+
+
 @pytest.mark.parametrize("tokens", [185, 175])
 def test_measurements_that_achieve_far_less_than_the_mirrors_did_give_way(tokens: int) -> None:
     """Before: a server that refused one of fifty calls by chance halved a measured rate again and again, for hours."""
