@@ -6,6 +6,8 @@ from typing import Final
 
 ENTRIES_MAX: Final = 200_000
 """Some 60 MB. Beyond it the oldest call is forgotten: its repetition would be a call of its own."""
+RECEIVED_MAX: Final = 10_000
+"""Received calls whose notes may still be on their way; those of a second or two."""
 CHOSEN_MS: Final = 1_000
 """A client waits for the call that was chosen for it milliseconds later; after this time it counts as gone."""
 
@@ -38,13 +40,14 @@ class CallIndex:
         self._entries_max = entries_max
         self._calls: OrderedDict[str, OpenCall] = OrderedDict()
         self._by_digest: dict[str, list[str]] = {}
+        self._received: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._calls)
 
     def opened(self, digest: str, call_id: str, at_ms: int) -> None:
-        """Note a call; noted twice, it counts once."""
-        if call_id in self._calls:
+        """Note a call; noted twice, or after its answer was received, it counts once."""
+        if call_id in self._calls or call_id in self._received:
             return
         self._calls[call_id] = OpenCall(digest, at_ms)
         self._by_digest.setdefault(digest, []).append(call_id)
@@ -52,7 +55,10 @@ class CallIndex:
             self._drop(next(iter(self._calls)))
 
     def received(self, call_id: str) -> None:
-        """Note that a client has received the answer; of an unknown call, nothing."""
+        """Note that a client has received the answer. A gateway knows it before it reads its own note of the call."""
+        self._received[call_id] = None
+        if len(self._received) > RECEIVED_MAX:
+            self._received.popitem(last=False)
         if call_id in self._calls:
             self._drop(call_id)
 

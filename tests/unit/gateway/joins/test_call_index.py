@@ -31,6 +31,14 @@ def test_a_call_that_a_client_has_received_is_joined_by_none() -> None:
     assert not len(calls)
 
 
+def test_a_call_whose_answer_was_received_before_its_note_was_read_is_joined_by_none() -> None:
+    calls = index()
+    calls.opened("d", "a", 0)
+    calls.received("a")
+    calls.opened("d", "a", 0)
+    assert calls.repeated("d", 1) is None
+
+
 def test_of_two_equal_calls_cut_off_together_each_gets_one() -> None:
     calls = index()
     calls.opened("a", "call-1", 1)
@@ -85,7 +93,6 @@ def test_memory_is_bounded_and_the_oldest_call_goes_first() -> None:
 
 def test_what_is_told_of_an_unknown_call_changes_nothing() -> None:
     calls = index()
-    calls.received("call-1")
     calls.waits("call-1")
     calls.left("call-1")
     calls.opened("a", "call-1", 1)
@@ -107,14 +114,16 @@ EVENTS = st.lists(
 def test_a_joined_call_is_always_one_of_its_content_that_no_client_has(events: list[tuple[str, int, int]]) -> None:
     calls = CallIndex(window_ms=10_000)
     opened: dict[str, str] = {}
+    received: set[str] = set()
     for now, (event, content, number) in enumerate(events):
         digest, call_id = str(content), f"{content}-{number}"
         match event:
             case "opened":
                 calls.opened(digest, call_id, now)
-                opened[call_id] = digest
+                opened |= {call_id: digest} if call_id not in received else {}
             case "received":
                 calls.received(call_id)
+                received.add(call_id)
                 opened.pop(call_id, None)
             case "waits":
                 calls.waits(call_id)
