@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -198,6 +198,15 @@ class Fleet:
         async with asyncio.timeout(within_s):
             while (status := await self.status(process))["role"] != role:
                 assert process.child.returncode is None, process.said()
+                await asyncio.sleep(0.05)
+        return status
+
+    async def until_it_holds(
+        self, process: Process, holds: Callable[[dict[str, Any]], bool], within_s: float = 10
+    ) -> dict[str, Any]:
+        """The status once it holds: a reader may see what a commit wrote before that has returned to its writer."""
+        async with asyncio.timeout(within_s):
+            while not holds(status := await self.status(process)):
                 await asyncio.sleep(0.05)
         return status
 

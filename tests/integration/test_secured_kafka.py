@@ -41,7 +41,7 @@ from headrace.schemas.codec import encode_failure
 from headrace.schemas.failure import FailureKind, RetryableFailure
 from headrace.schemas.record import Record
 from headrace.schemas.topics import TopicSpec, gateway_topics, topics
-from tests.integration.fleet import AS_SHIPPED, Fleet, Process, producing, read_all, request
+from tests.integration.fleet import AS_SHIPPED, Fleet, producing, read_all, request
 from tests.integration.prefork import PREFORK
 from tests.integration.secured_kafka import (
     DESCRIBE,
@@ -339,16 +339,6 @@ READS_FOR_A_DRY_RUN = (
 )
 
 
-async def counted(fleet: Fleet, dispatcher: Process, *, copies: int) -> dict[str, Any]:
-    """Its status once it has counted so many copies: a reader may see what a commit wrote before it has returned."""
-    async with asyncio.timeout(10):
-        while True:
-            status = await fleet.status(dispatcher)
-            if sum(each["sent"] + each["dropped"] for each in status["replies"].values()) >= copies:
-                return status
-            await asyncio.sleep(0.05)
-
-
 async def test_a_reply_topic_without_the_right_costs_its_copies_and_one_with_it_has_them(
     kafka: SecuredKafka, services: LocalServices, tmp_path: Path
 ) -> None:
@@ -378,7 +368,7 @@ async def test_a_reply_topic_without_the_right_costs_its_copies_and_one_with_it_
         for name in ("denied", "hidden"):
             async with ResultReader(connection=plain, group=None, topic=f"acme.{name}", follow=False) as nothing:
                 assert [copy async for copy in nothing] == []
-        status = await counted(fleet, dispatcher, copies=3)
+        status = await fleet.until_it_holds(dispatcher, lambda status: copies_in(status) == 3)
         trouble = "may not be written by user dispatcher"
         assert status["replies"] == {
             "acme.answers": {"trouble": None, "sent": 1, "dropped": 0},
@@ -386,6 +376,10 @@ async def test_a_reply_topic_without_the_right_costs_its_copies_and_one_with_it_
             "acme.hidden": {"trouble": trouble, "sent": 0, "dropped": 1},
         }
         assert (status["role"], status["term"]) == ("leader", term)
+
+
+def copies_in(status: dict[str, Any]) -> int:
+    return sum(each["sent"] + each["dropped"] for each in status["replies"].values())
 
 
 def due(asked: dict[str, object]) -> Record:

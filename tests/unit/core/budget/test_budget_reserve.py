@@ -117,6 +117,6 @@ def test_mirrors_that_let_through_far_less_than_what_is_spendable_beside_the_res
     backlog = Backlog(refill=Refill.SLIDING)
     (mirror,) = backlog.budget._buckets
     assert isinstance(mirror, SlidingWindowMirror)
-    mirror._others_high = SIZE // 2  # which nobody has spent
+    mirror._others_high = SIZE // 2  # of which nothing was spent
     backlog.spend(6 * MINUTE_MS, 300_000)
     assert backlog.doubted
