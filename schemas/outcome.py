@@ -4,7 +4,6 @@ Readers keep what they do not know: unknown fields stay, an unknown reason is a 
 that ended in an unknown way did not end with `stop`.
 """
 
-import math
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, NoReturn
 
@@ -16,6 +15,8 @@ from headrace.schemas.outcome_errors import GenerationFailed, OutcomeUnreadable
 from headrace.schemas.sdk_types import as_sdk_type
 from headrace.schemas.structured import Parsed, parsed_as, text_or_raise
 
+MICRO_USD_MAX: Final = 10**15
+"""Largest cost of one call that is believed: a billion dollars."""
 UNREADABLE: Final = "unreadable"
 """The reason of the Failed that a reader delivers for an unreadable outcome; no dispatcher publishes it."""
 
@@ -90,10 +91,11 @@ class Cost(BaseModel):
     def pico_usd(self) -> int | None:
         """The same in millionths of a millionth of a US dollar, which adds up without rounding.
 
-        None as well if it is no amount of money, such as 1e308.
+        None as well if it is no amount of money, such as -1 or 1e308: in a sum it would spoil what others cost.
         """
-        pico_usd = math.nan if self.micro_usd is None else self.micro_usd * 1_000_000
-        return round(pico_usd) if math.isfinite(pico_usd) else None
+        if self.micro_usd is None or not 0 <= self.micro_usd <= MICRO_USD_MAX:
+            return None
+        return round(self.micro_usd * 1_000_000)
 
 
 class Timings(BaseModel):

@@ -18,6 +18,10 @@ from headrace.schemas.record import Record
 
 VERSION: Final = 1
 HOUR_S: Final = 3_600
+AMOUNT_MAX: Final = 10**30
+"""Largest sum that is believed: a trillion dollars are 10^24 pico-dollars, and a status shows sums as floats."""
+SIZE_BUCKET_MAX: Final = 1_000
+"""Last bucket of sizes that is believed; an outcome of twenty million tokens is in bucket 292."""
 OTHERS: Final = "(others)"
 """Name of what is counted together, because an hour has more tenants, templates, models or tiers than it may hold."""
 
@@ -207,22 +211,34 @@ def total_value(sums: Mapping[str, Any]) -> bytes:
 
 
 def decode_total(record: Record) -> tuple[SpendingKey, str, SpendingTotal]:
-    """Decode one record: its key, its series and its sums.
+    """Decode one record: its key, its series and its sums, which are zero where the record deletes its key.
 
     Raises:
         TotalUnreadable: It is none, or of another version.
     """
     try:
         *named, series = json.loads(record.key or b"")
-        value = json.loads(record.value or b"")
+        value = {"v": VERSION} if record.value is None else json.loads(record.value)
         if value.pop("v") != VERSION:
             raise TotalUnreadable("a total of another version")
         hour, *words = named
         if not isinstance(hour, int) or not all(isinstance(word, str) for word in (*words, series)):
             raise TotalUnreadable("a total with an odd key")
-        return SpendingKey(hour, *words), series, SpendingTotal.model_validate(value)
-    except (ValueError, TypeError, KeyError, AttributeError, ValidationError) as reason:
+        total = SpendingTotal.model_validate(value)
+        if not _is_possible(total):
+            raise TotalUnreadable("a total with sums that no outcomes have")
+        return SpendingKey(hour, *words), series, total
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, ValidationError) as reason:
         raise TotalUnreadable(f"a total cannot be read ({type(reason).__name__})") from reason
+
+
+def _is_possible(total: SpendingTotal) -> bool:
+    """Whether outcomes can add up to it: one record of a foreign writer must not spoil the sums of a day."""
+    counts = dict(vars(total))
+    buckets = counts.pop("sizes")
+    amounts = *counts.values(), *buckets.values()
+    smallest, largest = min(buckets, default=0), max(buckets, default=0)
+    return min(amounts) >= 0 and max(amounts) <= AMOUNT_MAX and smallest >= 0 and largest <= SIZE_BUCKET_MAX
 
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))

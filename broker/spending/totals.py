@@ -33,16 +33,17 @@ class LastTotals:
 
     def put(self, record: Record) -> Iterator[tuple[SpendingKey, SpendingTotal]]:
         """Take the next record; yield the totals of hours that are complete now."""
-        if record.value is None:
-            return  # a key that was deleted
         hour = _hour_of(record.key)
         if hour is None:
-            self.lost += 1
+            self.lost += record.value is not None
         elif hour in self._hours:
             if hour < self._closed_before:
                 self.late += 1
                 return
-            self._open[hour][record.key or b""] = record.value
+            if record.value is None:  # its key is deleted, and compaction removes what it said before
+                self._open[hour].pop(record.key or b"", None)
+            else:
+                self._open[hour][record.key or b""] = record.value
             yield from self._close(hour - _KEPT_HOURS)
 
     def rest(self) -> Iterator[tuple[SpendingKey, SpendingTotal]]:

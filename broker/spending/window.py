@@ -33,6 +33,7 @@ _NAMES_MAX: Final = {
     "template": NAMES_MAX,
     "tier": TIERS_MAX,
 }
+_NOTHING: Final = SpendingTotal()
 
 
 @dataclass(slots=True)
@@ -121,9 +122,12 @@ class SpendingWindow:
         if key.hour in self._final or of in self._closed:
             self.too_late += 1
             return
-        last = self._last.pop(of, {})
-        self._last[of] = last
+        last = self._last.get(of, {})
         before = last.get(key)
+        if before is None and total == _NOTHING:
+            return  # a key was deleted of which nothing is known
+        self._last.pop(of, None)
+        self._last[of] = last
         self._hours.setdefault(key.hour, SummedBy()).change(key, total, before)
         last[key] = kept = SpendingSums()  # a third of the memory
         kept.add_total(total)

@@ -22,6 +22,18 @@ def test_a_field_of_a_later_release_is_kept() -> None:
     assert decode_total(later)[2].model_extra == {"audio_tokens": 5}
 
 
+IMPOSSIBLE = (
+    b'"outcomes":-1',
+    b'"pico_usd":1' + b"0" * 31,
+    b'"input_tokens":1' + b"0" * 400,
+    b'"sizes":{"5":-3}',
+    b'"sizes":{"-1":3}',
+    b'"sizes":{"1001":3}',
+    b'"sizes":{"5":1' + b"0" * 400 + b"}",
+)
+"""Sums that no dispatcher writes, and that a status, or a quantile, could not be computed from."""
+
+
 @pytest.mark.parametrize(
     "record",
     [
@@ -34,8 +46,22 @@ def test_a_field_of_a_later_release_is_kept() -> None:
         Record(b'[1,"","","","","","","s"]', b'{"v":1,"outcomes":"many"}'),
         Record(b"5", b"[]"),
         Record(b'[1,"","","","","","","s"]', b"\xff"),
+        Record(b"[" * 9_000, b'{"v":1}'),
+        Record(b'[1,"","","","","","","s"]', b'{"v":1,"later":' + b"[" * 9_000),
+        *(Record(b'[1,"","","","","","","s"]', b'{"v":1,' + sums + b"}") for sums in IMPOSSIBLE),
     ],
 )
 def test_what_is_no_total_is_refused_in_one_way(record: Record) -> None:
     with pytest.raises(TotalUnreadable):
         decode_total(record)
+
+
+def test_a_record_that_deletes_a_key_says_that_nothing_is_summed_under_it() -> None:
+    assert decode_total(Record(encode_total(KEY, "7", TOTAL).key, None)) == (KEY, "7", SpendingTotal())
+    with pytest.raises(TotalUnreadable):
+        decode_total(Record(b"odd", None))
+
+
+def test_the_largest_sums_and_sizes_are_read() -> None:
+    largest = SpendingTotal(outcomes=1, pico_usd=10**30, sizes={1_000: 10**30, 0: 1})
+    assert decode_total(encode_total(KEY, "7", largest))[2] == largest

@@ -74,7 +74,7 @@ def test_sums_of_parts_are_the_sums_of_the_whole() -> None:
     assert together == whole
 
 
-@pytest.mark.parametrize("micro_usd", [math.nan, math.inf, 1e308])
+@pytest.mark.parametrize("micro_usd", [math.nan, math.inf, -math.inf, 1e308, 1.1e15, -1.0])
 def test_an_amount_that_is_no_money_stops_no_sum(micro_usd: float) -> None:
     sums = SpendingSums()
     sums.add(spent(cost=Cost(micro_usd=micro_usd)))

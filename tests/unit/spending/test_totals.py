@@ -21,6 +21,12 @@ def test_of_each_key_and_series_the_last_record_counts() -> None:
     assert sorted(counted(LastTotals(HOURS), *records)) == [(HOUR, 3), (HOUR, 4), (HOUR, 9)]
 
 
+def test_a_key_that_is_deleted_counts_no_more() -> None:
+    deleted = Record(total(HOUR, 1).key, None)
+    assert counted(LastTotals(HOURS), total(HOUR, 1), total(HOUR, 4, series="s2"), deleted) == [(HOUR, 4)]
+    assert counted(LastTotals(HOURS), deleted, total(HOUR, 3)) == [(HOUR, 3)]
+
+
 def test_an_hour_is_complete_a_day_later() -> None:
     last = LastTotals(HOURS)
     assert not [*last.put(total(HOUR, 1)), *last.put(total(HOUR + 24, 1))]

@@ -43,6 +43,17 @@ def test_of_one_read_only_the_last_record_of_a_key_counts() -> None:
     assert (outcomes(window), window.version) == (3, 1)
 
 
+def test_a_key_that_is_deleted_is_summed_no_more() -> None:
+    window = SpendingWindow()
+    window.observe([record(outcomes=2, sizes={5: 2}), record(series="b")], HOUR)
+    window.observe([Record(record().key, None), Record(record(tenant="bolt").key, None)], HOUR)
+    summed = window.summed(HOUR, HOUR)
+    assert (summed.everything.outcomes, summed.everything.sizes) == (1, {105: 1})
+    assert (set(summed.by["tenant"]), window.unreadable, window.too_late) == ({"acme"}, 0, 0)
+    window.observe([record(outcomes=7)], HOUR)
+    assert outcomes(window) == 8
+
+
 def test_each_kind_of_name_adds_up_to_the_same() -> None:
     window = SpendingWindow()
     window.observe([record(tenant=f"t{number}", outcomes=number) for number in range(300)], HOUR)
