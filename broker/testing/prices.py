@@ -28,7 +28,8 @@ class MemoryPrices:
         """Return what one call costs, as `PriceList` says."""
         counts = usage.input_tokens, usage.cached_tokens, usage.output_tokens
         factor = 1.0 if tier in STANDARD else {"flex": 0.5}.get(tier)
-        if model in self.unknown or factor is None or min(counts) < 0 or max(counts) > TOKENS_MAX:
+        is_possible = counts[0] > 0 and min(counts) >= 0 and max(counts) <= TOKENS_MAX
+        if model in self.unknown or factor is None or not is_possible:
             return Cost(price_list=self.version, note="There is no price for it.")
         cached = min(usage.cached_tokens, usage.input_tokens)
         whole = (usage.input_tokens - cached) * INPUT_MICRO_USD + cached * CACHED_MICRO_USD

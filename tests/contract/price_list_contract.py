@@ -10,6 +10,8 @@ from headrace.schemas.outcome import Cost, Usage
 
 AT = datetime(2026, 12, 1, 9, tzinfo=UTC)
 HOSTILE: tuple[dict[str, Any], ...] = (
+    {},
+    {"output_tokens": 9},
     {"input_tokens": -1},
     {"output_tokens": -(10**400)},
     {"input_tokens": 10**400},
@@ -32,11 +34,10 @@ class PriceListContract:
 
     def test_each_cost_names_the_list_and_its_version(self, prices: PriceList) -> None:
         assert prices.version
-        assert self.cost(prices, Usage()).price_list == prices.version
+        assert self.cost(prices, Usage(input_tokens=1)).price_list == prices.version
         assert self.cost(prices, Usage(input_tokens=-1)).price_list == prices.version
 
-    def test_nothing_used_costs_nothing_and_more_costs_more(self, prices: PriceList) -> None:
-        assert self.cost(prices, Usage()).micro_usd == 0
+    def test_more_costs_more(self, prices: PriceList) -> None:
         amounts = [self.cost(prices, Usage(input_tokens=count)).micro_usd or 0 for count in (1, 10, 100)]
         assert 0 < amounts[0] < amounts[1] < amounts[2]
         assert (self.cost(prices, Usage(input_tokens=100, output_tokens=1)).micro_usd or 0) > amounts[2]

@@ -25,8 +25,8 @@ INSTANTS = st.integers(-120, 180).map(lambda days: AT + timedelta(days=days))
 
 @st.composite
 def usages(draw: st.DrawFn, most: int = 500_000) -> Usage:
-    """Of an answer that adds up: parts of the input that are apart from each other."""
-    input_tokens = draw(st.integers(0, most))
+    """Of an answer that adds up: some input, and parts of it that are apart from each other."""
+    input_tokens = draw(st.integers(1, most))
     cached = draw(st.integers(0, input_tokens))
     written = draw(st.integers(0, input_tokens - cached))
     return Usage(

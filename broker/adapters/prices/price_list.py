@@ -19,6 +19,8 @@ from headrace.schemas.outcome import Cost, Usage
 
 LOOKED_UP_MAX: Final = 2_048
 """Models, tiers and minutes whose prices are kept; a server may answer with any name."""
+NO_INPUT_NOTE: Final = "The usage states no input tokens, which every call has."
+"""An answer may leave its usage empty, or state a number that is not believed: that must not make its call free."""
 _SCALE: Final = "scale"
 _MICRO: Final = 1_000_000
 
@@ -47,6 +49,8 @@ class LayeredPrices:
 
     def cost(self, model: str, usage: Usage, *, tier: str, at: datetime) -> Cost:
         """Return what one call costs, as `PriceList` says."""
+        if not usage.input_tokens:
+            return Cost(price_list=self._version, note=NO_INPUT_NOTE)
         rates = self._looked_up(model, "" if tier in STANDARD_TIERS else tier, at.replace(second=0, microsecond=0))
         found = Priced(None, note=rates) if isinstance(rates, str) else priced(rates, usage)
         micro_usd = None if found.pico_usd is None else found.pico_usd / _MICRO
