@@ -65,10 +65,15 @@ class Bookkeeping:
     def committed(self) -> None:
         """Note that the commit of the last transaction has returned."""
         self._topic.committed()
-        self._book.committed()
+        outcomes, self._outcomes = self._outcomes, []
+        try:
+            self._book.committed()
+        except Exception as error:  # noqa: BLE001 — of any kind: see the module
+            self._observed("totals", error)
+            self._book.begin()
+            self._uncounted_now = len(outcomes)
         self._uncounted += self._uncounted_now
         self._uncounted_now = 0
-        outcomes, self._outcomes = self._outcomes, []
         if outcomes:
             self._counted(outcomes)
 

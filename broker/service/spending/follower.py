@@ -5,6 +5,7 @@ grows old meanwhile; no failure of it reaches leadership.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -45,17 +46,21 @@ class SpendingFollower:
         """Follow until cancelled."""
         try:
             while True:
-                try:
-                    await self._follow()
-                except (LogUnavailable, MissingTopic) as error:
-                    self._say(str(error))
-                except Exception as error:  # noqa: BLE001 — what only observes ends nothing, whatever is wrong with it
-                    self._observed("totals", error)
+                await self._surviving(self._follow)
                 self.is_caught_up = False
-                await self._log.close()
+                await self._surviving(self._log.close)
                 await asyncio.sleep(AGAIN_AFTER_S)
         finally:
-            await self._log.close()
+            await self._surviving(self._log.close)
+
+    async def _surviving(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Do it, and survive whatever is wrong with it: what only observes ends nothing."""
+        try:
+            await step()
+        except (LogUnavailable, MissingTopic) as error:
+            self._say(str(error))
+        except Exception as error:  # noqa: BLE001 — see above
+            self._observed("totals", error)
 
     async def _follow(self) -> None:
         now_ms = self._clock.utc_ms()

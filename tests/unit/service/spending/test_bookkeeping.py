@@ -198,6 +198,22 @@ async def test_a_refused_outcome_is_counted_in_the_form_in_which_it_is_published
     await process.end()
 
 
+async def test_a_defect_in_the_sums_of_a_commit_that_has_returned_ends_no_leader() -> None:
+    """Without the topic outcomes are counted then: outside of their transaction, in the task that leads."""
+    world = World(latency_s=0.1)
+    process = await started(world)
+    await warmed(world)
+    (hour,) = process.leadership._parts.spending._book._hours.values()
+    hour.late.sums, kept = None, hour.late.sums  # type: ignore[assignment] # the defect
+    await answered(world, "one", "two")
+    assert process.health.role == "leader"
+    assert shown(process)["lost"] == 2
+    hour.late.sums = kept
+    await answered(world, "three")
+    assert (shown(process)["unwritten"], shown(process)["lost"]) == (2, 2)
+    await process.end()
+
+
 async def test_a_defect_in_the_sums_costs_no_outcome() -> None:
     world = World(latency_s=0.1)
     world.kafka.create(TOTALS)

@@ -149,3 +149,19 @@ async def test_a_defect_of_the_door_is_said_and_survived() -> None:
     assert seen == ["totals ZeroDivisionError"] * 3
     task.cancel()
     await asyncio.wait({task})
+
+
+async def test_a_door_that_cannot_be_closed_is_said_and_survived() -> None:
+    class Stuck(MemoryTotals):
+        async def close(self) -> None:
+            raise ZeroDivisionError
+
+    seen: list[str] = []
+    door = Stuck(KafkaLink(world_of(topic=False).kafka), topic=TOTALS)
+    follower = SpendingFollower(door, World().clock, lambda step, error: seen.append(f"{step} {type(error).__name__}"))
+    task = asyncio.create_task(follower.run())
+    await asyncio.sleep(AGAIN_AFTER_S + 1)
+    task.cancel()
+    await asyncio.wait({task})
+    assert seen == ["totals ZeroDivisionError"] * 3
+    assert task.cancelled()
