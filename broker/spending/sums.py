@@ -75,8 +75,11 @@ class SpendingSums:
 
     @property
     def cached_share(self) -> float | None:
-        """Share of the input that came out of OpenAI's cache; None: there is no input."""
-        return self.cached_tokens / self.input_tokens if self.input_tokens else None
+        """Share of the input that came out of OpenAI's cache; None: there is no input.
+
+        An answer may state more cached tokens than input.
+        """
+        return min(1.0, self.cached_tokens / self.input_tokens) if self.input_tokens else None
 
     @property
     def weight(self) -> tuple[int, int, int]:

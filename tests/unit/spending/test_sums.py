@@ -85,3 +85,9 @@ def test_a_size_that_no_outcome_has_any_more_is_forgotten() -> None:
     sums = SpendingSums(outcomes=3, sizes=Counter({5: 2, 6: 1}))
     sums.change(Difference.of(SpendingTotal(outcomes=1, sizes={6: 1}), sums))
     assert (sums.outcomes, dict(sums.sizes)) == (1, {6: 1})
+
+
+def test_no_more_than_all_of_the_input_was_cached() -> None:
+    assert SpendingSums(input_tokens=4, cached_tokens=1).cached_share == 0.25
+    assert SpendingSums(input_tokens=4, cached_tokens=9).cached_share == 1.0
+    assert SpendingSums(cached_tokens=9).cached_share is None
