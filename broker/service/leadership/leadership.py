@@ -346,7 +346,9 @@ class Leadership:
         with contextlib.suppress(ProducerDead):
             late = self._parts.spending.late(self._parts.clock.utc_now())
             await self._producer.transact([*late, Outgoing(self._ledger_topic, Record(None, line))], {})
+            self._parts.spending.committed()
             _log.info("left", term=self._term, owner=self._owner)
+            await self._parts.spending.write_late(self._producer, self._parts.clock)
 
     async def _step_down(self) -> None:
         await self._halt_intakes()

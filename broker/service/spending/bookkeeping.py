@@ -6,11 +6,13 @@ series, since the old one may count a part of that transaction.
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from headrace.broker.clock import WallClock
 from headrace.broker.core.setback import Setback
 from headrace.broker.errors import ProducerDead
-from headrace.broker.ports import Outgoing
+from headrace.broker.ports import Outgoing, TransactionLog
 from headrace.broker.service.preflight.probe import Observed
 from headrace.broker.service.published import PublishedOutcome
 from headrace.broker.service.spending.totals_topic import TotalsTopic, mend
@@ -58,6 +60,16 @@ class Bookkeeping:
         """Return sums that are counted and were not written yet, for a transaction without outcomes."""
         return self.lines((), at) if self._book.unwritten and self._topic.is_writable else []
 
+    async def write_late(self, producer: TransactionLog, clock: WallClock) -> None:
+        """Write all sums that are counted and were not written yet: one transaction takes some of them.
+
+        Raises:
+            ProducerDead: As the transaction does.
+        """
+        while late := self.late(clock.utc_now()):
+            await self.during(partial(_transact, producer, late))
+            self.committed()
+
     async def during(self, transact: Callable[[], Awaitable[None]]) -> None:
         """Make a transaction that asks for its `lines`; raises ProducerDead as it does."""
         await self._topic.during(transact)
@@ -91,3 +103,7 @@ class Bookkeeping:
             "unwritten": self._book.unwritten,
             "lost": self._book.forgotten + self._uncounted,
         }
+
+
+async def _transact(producer: TransactionLog, late: Sequence[Outgoing]) -> None:
+    await producer.transact(late, {})

@@ -8,6 +8,7 @@ import pytest
 
 from headrace.broker.core.setback import Setback
 from headrace.broker.service.spending.totals_topic import LOOK_EVERY_MS, REST_FIRST_MS
+from headrace.broker.spending.book import LATE_A_TRANSACTION_MAX
 from headrace.broker.spending.sums import SpendingSums, key_of
 from headrace.broker.testing.kafka import CommitFault
 from headrace.schemas import topics
@@ -196,6 +197,22 @@ async def test_a_refused_outcome_is_counted_in_the_form_in_which_it_is_published
     assert summed(world) == published(world)
     assert {each["id"]: each["status"] for each in world.outcomes()}["r3"] == "failed"
     await process.end()
+
+
+@pytest.mark.slow
+async def test_a_leader_that_leaves_writes_all_sums_that_it_could_not_write_before() -> None:
+    world = World(latency_s=0.1)
+    process = await started(world)
+    await warmed(world)
+    tenants = [f"tenant-{number}" for number in range(LATE_A_TRANSACTION_MAX + 20)]
+    for tenant in tenants:
+        world.submit(tenant, tenant=tenant)
+    await until(lambda: len(world.outcomes()) == len(tenants) + 1)
+    world.kafka.create(TOTALS)
+    await looked(process)
+    assert shown(process)["unwritten"] == len(tenants) + 1
+    await process.end()
+    assert summed(world) == published(world)
 
 
 async def test_a_defect_in_the_sums_of_a_commit_that_has_returned_ends_no_leader() -> None:
