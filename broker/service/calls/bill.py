@@ -57,8 +57,8 @@ def usage_of(response: Mapping[str, object]) -> Usage | None:
 
 
 def _first(usage: Mapping[str, object], names: Iterable[str], ending: str = "") -> object:
-    """Return the value of the first of these names that is there."""
-    return next((usage[name + ending] for name in names if name + ending in usage), None)
+    """Return the first value under one of these names; some servers answer with all names, and null for most."""
+    return next((value for name in names if (value := usage.get(name + ending)) is not None), None)
 
 
 def _detail(details: object, name: str) -> int:

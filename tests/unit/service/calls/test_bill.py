@@ -36,6 +36,17 @@ from tests.unit.service.publication_rig import Rig
         ({"prompt_tokens": 8, "completion_tokens": 1}, Usage(input_tokens=8, output_tokens=1, total_tokens=9)),
         ({"prompt_tokens": -1, "completion_tokens": True, "total_tokens": "9"}, Usage()),
         ({"prompt_tokens": 1.5, "prompt_tokens_details": [1]}, Usage()),
+        (
+            {
+                "prompt_tokens": None,
+                "prompt_tokens_details": None,
+                "completion_tokens": None,
+                "input_tokens": 9,
+                "input_tokens_details": {"cached_tokens": 5},
+                "output_tokens": 4,
+            },
+            Usage(input_tokens=9, output_tokens=4, total_tokens=13, cached_tokens=5),
+        ),
         ({}, Usage()),
         (None, None),
         ([], None),
