@@ -8,7 +8,9 @@ from random import Random
 import pytest
 
 from headrace.broker.adapters.prices.price_list import price_list
+from headrace.broker.core.setback import Setback
 from headrace.broker.price_ports import PriceList
+from headrace.broker.service.spending.totals_topic import REST_MAX_MS
 from headrace.broker.testing.kafka import CommitFault
 from headrace.schemas import topics
 from headrace.schemas.spending import TotalUnreadable, decode_total
@@ -17,6 +19,7 @@ from tests.unit.service.rig import PREFIX, WALL, Process, World, settings_of, un
 from tests.virtual_time import VIRTUAL_TIME
 
 STEPS, EACH_STEP = 12, 18
+ROUGH_STEPS, EACH_ROUGH_STEP = 25, 12
 TOTALS = topics.totals_topic(PREFIX)
 HOUR = int(WALL.timestamp()) // 3_600
 SETTINGS = settings_of(metrics={"by_tenant": True, "by_template": True}, dispatcher={"lease_ttl_s": 2})
@@ -52,7 +55,7 @@ def submitted(world: World, numbers: range, chance: Random) -> None:
     for number in numbers:
         lane = chance.choice(("urgent", "standard", "bulk"))
         fields = hostile_request(number, chance)
-        name = f"r{number - 1}" if chance.random() < 0.05 else f"r{number}"
+        name = f"r{number - 1}" if number > numbers.start and chance.random() < 0.05 else f"r{number}"
         world.submit(name, lane, **fields)
         if chance.random() < 0.03:
             world.cancel(name)
@@ -76,6 +79,11 @@ async def settled(world: World) -> None:
         while seen != len(world.outcomes()):
             seen = len(world.outcomes())
             await asyncio.sleep(60)
+
+
+def refuse_totals(world: World, setback: Setback | None) -> None:
+    """Have Kafka take no record of the totals topic; None: have it take them again."""
+    world.kafka.policy = lambda topic, _: setback if topic == TOTALS else None
 
 
 def leader_of(processes: Sequence[SummingProcess]) -> SummingProcess | None:
@@ -122,3 +130,43 @@ async def test_sums_are_the_results_whatever_senders_servers_and_other_writers_s
             step: each.metric("headrace_contained_total", {"step": step}) for step in STEPS_CONTAINED
         } == dict.fromkeys(STEPS_CONTAINED, 0)
         await each.end()
+
+
+@VIRTUAL_TIME
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [10, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(10))])
+async def test_outcomes_that_no_sum_counts_are_those_that_the_status_calls_lost(seed: int) -> None:
+    """The topic is missing at first, and refuses or denies for hours; Kafka is away; no process dies."""
+    chance = Random(f"troubles of totals {seed}")
+    world = World(latency_s=0.3, script=lambda asked: hostile_answer(asked, chance))
+    process = SummingProcess(world, "p", settings=SETTINGS).start()
+    await until(lambda: process.health.role == "leader")
+    for step in range(ROUGH_STEPS):
+        submitted(world, range(step * EACH_ROUGH_STEP, (step + 1) * EACH_ROUGH_STEP), chance)
+        match chance.randrange(9):
+            case 0:
+                world.kafka.create(TOTALS)
+            case 1:
+                refuse_totals(world, chance.choice([Setback.REFUSED, Setback.DENIED]))
+            case 2 | 3:
+                refuse_totals(world, None)
+            case 4:
+                world.kafka.stop()
+                await asyncio.sleep(chance.choice([1, 30, 300, 4_000]))
+                world.kafka.start_again()
+            case 5:
+                await asyncio.sleep(chance.choice([60, 1_800, 3_600, 7_200]))
+        await asyncio.sleep(chance.random() * 20)
+    refuse_totals(world, None)
+    world.kafka.create(TOTALS)
+    await asyncio.sleep(REST_MAX_MS / 1_000)
+    for step in range(ROUGH_STEPS, ROUGH_STEPS + 3):
+        submitted(world, range(step * EACH_ROUGH_STEP, (step + 1) * EACH_ROUGH_STEP), chance)
+        await settled(world)
+    told, summed = without_zeros(of_results(world.outcomes())), without_zeros(read(world))
+    topic = process.status.spending.shown()["topic"]
+    counted = sum(sums["outcomes"] for (kind, _), sums in summed.items() if kind == "lane")
+    assert set(world.counts().values()) == {1}
+    assert (topic["trouble"], topic["unwritten"], topic["lost"]) == (None, 0, len(world.outcomes()) - counted)
+    assert topic["lost"] or summed == told
+    await process.end()
