@@ -134,7 +134,9 @@ async def test_sums_are_the_results_whatever_senders_servers_and_other_writers_s
 
 @VIRTUAL_TIME
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [10, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(10))])
+@pytest.mark.parametrize(
+    "seed", [5, *(pytest.param(seed, marks=pytest.mark.long) for seed in (0, 1, 2, 3, 4, 6, 7, 8, 9, 10))]
+)
 async def test_outcomes_that_no_sum_counts_are_those_that_the_status_calls_lost(seed: int) -> None:
     """The topic is missing at first, and refuses or denies for hours; Kafka is away; no process dies."""
     chance = Random(f"troubles of totals {seed}")
