@@ -4,6 +4,9 @@ One process of each kind on this machine, and the load generator beside them. Th
 the same rate, so that both meet the same busy machine; OpenAI's answers take a constant time, so that what differs is
 the way. `--waiting 2000` makes that time so long that so many calls wait at once; `--streams` keeps so many streams
 open beside them; `--at-once 2000` begins so many calls over HTTP, and waits for them. Memory of the gateway is sampled.
+
+At 100 calls a second all of this takes three quarters of two processors, so any other work on the machine shows in the
+latencies: `chrt -r 5 make bench-gateway` (as root) has the processors before it.
 """
 
 import argparse

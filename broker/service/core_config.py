@@ -43,12 +43,17 @@ def dispatch_rules(settings: Settings) -> DispatchRules:
         parked_bytes_max=_parked_bytes_max(settings),
         dedupe_window_ms=settings.dedupe.window_s * 1_000,
         dedupe_ids_max=settings.dedupe.ids_max,
-        outcome_bytes_max=min(SENT_BYTES_MAX, int(settings.topics.results.max_message_bytes)) - _OUTCOME_OVERHEAD_BYTES,
+        outcome_bytes_max=answer_bytes_max(settings),
         cancel_patience_ms=max(map(settings.deadline_max_s, settings.lanes)) * 1_000,
         copy_within_ms=_copy_within_s(settings) * 1_000,
         tenants={name: _tenant(tenant) for name, tenant in settings.tenants.items() if name != OTHERS},
         other_tenants=_tenant(settings.tenants.get(OTHERS, TenantSettings())),
     )
+
+
+def answer_bytes_max(settings: Settings) -> int:
+    """Return the largest size of an answer whose outcome fits the results topic."""
+    return min(SENT_BYTES_MAX, int(settings.topics.results.max_message_bytes)) - _OUTCOME_OVERHEAD_BYTES
 
 
 def _tenant(tenant: TenantSettings) -> TenantRule:

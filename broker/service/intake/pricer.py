@@ -25,6 +25,8 @@ from headrace.broker.core.pricing.laws import (
 from headrace.broker.core.pricing.references import references
 from headrace.broker.core.ticket import Candidate, Garbage
 from headrace.broker.ports import TokenCounter
+from headrace.broker.service.core_config import answer_bytes_max
+from headrace.broker.service.intake.answer_size import inputs_max
 from headrace.broker.service.intake.grants import Grants
 from headrace.broker.service.intake.outreach import reaching
 from headrace.broker.settings.limits import settings_of
@@ -60,6 +62,7 @@ class Pricer:
         self._counter = counter
         self._clock = clock
         self._input = input_limits(settings)
+        self._answer_bytes_max = answer_bytes_max(settings)
 
     def read(
         self, lane: str, record: Record, submitted_at: datetime
@@ -161,10 +164,8 @@ class Pricer:
         return submitted_at + timedelta(seconds=self._settings.lanes[lane].deadline_s)
 
     def _refusal(self, request: GenerationRequest, model: str) -> tuple[str, str] | None:
-        if (sentence := refusal_of(request)) is not None:
+        if (sentence := self._invalid(request)) is not None:
             return "invalid_request", sentence
-        if (asked := beyond_any_limit(request.body)) is not None:
-            return "invalid_request", f"{asked} is above {PRICE_MAX}, more than any limit could ever pay."
         if not any(fnmatchcase(model, pattern) for pattern in self._settings.models.allow):
             return "rejected", f"The model {model!r} is not on this dispatcher's list models.allow."
         for kind in reaching(request.body):
@@ -172,6 +173,19 @@ class Pricer:
                 return "rejected", f"{kind[:_KIND_CHARS_MAX]!r} is not on this dispatcher's list tools.allow."
         if request.reply_to is not None and request.reply_to not in self._settings.replies.allow:
             return "rejected", f"The topic {request.reply_to!r} is not on this dispatcher's list replies.allow."
+        return None
+
+    def _invalid(self, request: GenerationRequest) -> str | None:
+        """Return why no dispatcher with these settings could serve it; None if one could."""
+        if (sentence := refusal_of(request)) is not None:
+            return sentence
+        if (asked := beyond_any_limit(request.body)) is not None:
+            return f"{asked} is above {PRICE_MAX}, more than any limit could ever pay."
+        if (fit := inputs_max(request.endpoint, request.body, self._answer_bytes_max)) is not None:
+            return (
+                f"The answer would not fit a record of the topic of results: send at most {fit} inputs at once "
+                f"(in LangChain: chunk_size={fit}), or raise topics.results.max_message_bytes."
+            )
         return None
 
 

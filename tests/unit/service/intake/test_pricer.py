@@ -195,6 +195,11 @@ def test_text_that_breaks_the_tokenizer_is_priced_all_the_same() -> None:
             "invalid_request",
             "body.background must not be set",
         ),
+        (
+            {"endpoint": "embeddings", "body": {"model": "text-embedding-3-small", "input": ["text"] * 1_000}},
+            "invalid_request",
+            "send at most 47 inputs at once",
+        ),
         ({"body": {"model": "gpt-5"}}, "rejected", "'gpt-5' is not on this dispatcher's list"),
         ({"reply_to": "acme.answers"}, "rejected", "'acme.answers' is not on this dispatcher's list replies.allow"),
     ],
