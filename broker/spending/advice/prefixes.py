@@ -58,7 +58,7 @@ class _Prompts:
 def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
     """Return findings on the beginnings of a view's prompts."""
     pairs = [pair for pair in view.joined if pair.request.is_cacheable]
-    if len(pairs) < context.rules.samples or not has_cache(view.model):
+    if len(pairs) < context.rules.samples or not (has_cache(view.model) or view.sums.cached):
         return []
     prompts = _looked_at(view, context, pairs)
     cached = view.sums.cached / view.calls

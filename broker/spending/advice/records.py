@@ -46,7 +46,8 @@ class OutcomeFacts(NamedTuple):
 class RequestFacts(NamedTuple):
     """One request. `packed` holds the kept text of its prompt, `cap` is the cap on each answer.
 
-    `beginning` is its template, else a digest of its instructions' beginning.
+    `beginning` is its template, else a digest of its instructions' beginning; `definitions` are the characters of the
+    text up to the end of tools and schemas.
     """
 
     lane: str
@@ -60,6 +61,7 @@ class RequestFacts(NamedTuple):
     kept_bytes: int
     packed: bytes
     beginning: str
+    definitions: int = 0
 
     def text(self) -> str:
         """Return the kept text of its prompt."""
@@ -129,6 +131,7 @@ def facts_of_request(decoded: DecodedRequest, lane: str) -> RequestFacts:
         kept_bytes=prompt.kept_bytes,
         packed=zlib.compress(prompt.text.encode(errors="replace"), 1),
         beginning=request.template or beginning_of(prompt),
+        definitions=prompt.definitions,
     )
 
 

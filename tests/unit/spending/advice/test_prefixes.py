@@ -1,3 +1,4 @@
+import random
 import string
 from datetime import timedelta
 
@@ -80,3 +81,22 @@ def test_each_tenant_may_have_a_beginning_of_its_own() -> None:
     contents = [f"{text(8_000, f'tenant {n % 3} ')}\nlead {n:08}" for n in range(60)]
     found = only(found_in(contents), Waste.UNCACHED_PREFIX)
     assert found.tokens_a_day == pytest.approx(59 * (2_000 - 64), rel=0.03)
+
+
+def test_beginnings_of_twenty_tenants_are_all_counted() -> None:
+    """Of 96 prompts that are looked at, some tenants have three or four."""
+    rng = random.Random(3)
+    fronts = [text(6_000, f"tenant {n} ") for n in range(20)]
+    contents = [rng.choice(fronts) + f" lead {n}" for n in range(2_000)]
+    outcomes = [answered(n, input=len(content) // 4) for n, content in enumerate(contents)]
+    found = only(advised(outcomes, [asked(n, content) for n, content in enumerate(contents)]), Waste.UNCACHED_PREFIX)
+    assert found.tokens_a_day == pytest.approx(2_000 * 1_500, rel=0.1)
+
+
+def test_the_cache_of_another_maker_is_known_by_what_it_serves() -> None:
+    contents = [text(8_000) + f" lead {n}" for n in range(100)]
+    requests = [asked(n, content, model="llama-3.3-70b") for n, content in enumerate(contents)]
+    given = {"model": "llama-3.3-70b", "input": 2_000, "output": 2_000}
+    assert advised([answered(n, **given) for n in range(100)], requests) == []
+    served = [answered(n, **given, cached=2_000 if n == 0 else 0) for n in range(100)]
+    assert Waste.UNCACHED_PREFIX in {each.kind for each in advised(served, requests)}

@@ -68,3 +68,16 @@ def test_a_number_of_a_million_digits_takes_no_time() -> None:
     begun = time.process_time()
     assert prompt_of({"input": [10**1_000_000]}).text == "(number)\n"
     assert time.process_time() - begun < 1
+
+
+def test_tools_and_schemas_end_where_instructions_begin() -> None:
+    body = {
+        "tools": [{"name": "tool"}],
+        "response_format": {"type": "text"},
+        "instructions": "Be brief.",
+        "input": "hello",
+    }
+    found = prompt_of(body)
+    assert found.text[: found.definitions].split() == ["name", "tool", "type", "text"]
+    assert found.text[found.definitions : found.instructions] == "Be brief.\n"
+    assert prompt_of({"messages": [{"role": "user", "content": "hello"}]}).definitions == 0
