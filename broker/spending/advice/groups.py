@@ -25,7 +25,7 @@ SLOTS_MAX: Final = 10_000
 LANES_MAX: Final = 32
 OUTCOMES_SAMPLED: Final = 512
 REQUESTS_SAMPLED: Final = 96
-REQUESTS_LEAST: Final = 16
+REQUESTS_LEAST: Final = 8
 UNNAMED_FACTOR: Final = 4
 """Requests without a template are many workloads in one group, and so it may be this much larger."""
 GROUP_BYTES_MAX: Final = 512 * 1024

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
-PROMPT_CHARS_MAX: Final = 64 * 1024
-"""Characters kept of a prompt: about 16,000 tokens, ten times the prompts that OpenAI's caching begins with."""
+PROMPT_BYTES_MAX: Final = 64 * 1024
+"""UTF-8 kept of a prompt: about 16,000 tokens in any script, more than ten times what OpenAI's caching begins with."""
 VALUES_MAX: Final = 50_000
 """Values of a body that are read: more than fit the text that is kept, unless most of them are empty."""
 IMAGE_BYTES: Final = 765 * 4
@@ -27,7 +27,7 @@ class Prompt:
     """The prompt of one request.
 
     Attributes:
-        text: Its parts, each ended by a line break; at most `PROMPT_CHARS_MAX` characters.
+        text: Its parts, each ended by a line break; at most `PROMPT_BYTES_MAX` of UTF-8.
         kept_bytes: UTF-8 bytes of `text`.
         bytes_total: Those of the whole prompt.
         instructions: Characters of `text` up to the end of the instructions.
@@ -44,18 +44,20 @@ class Prompt:
 def prompt_of(body: Mapping[str, Any]) -> Prompt:
     """Return the prompt of a request's body. Never raises, whatever JSON it is."""
     kept: list[str] = []
-    room, total, instructions, definitions = PROMPT_CHARS_MAX, 0, 0, 0
+    room, chars, total, instructions, definitions = PROMPT_BYTES_MAX, 0, 0, 0, 0
     for text, kind in _parts(body):
-        total += len(text.encode(errors="replace")) + 1 if not text.startswith("\0") else IMAGE_BYTES
+        written = text.encode(errors="replace")
+        total += len(written) + 1 if not text.startswith("\0") else IMAGE_BYTES
         if room > 0:
-            kept.append(text[: room - 1] + "\n")
-            room -= len(kept[-1])
+            kept.append(written[: room - 1].decode(errors="ignore") + "\n")
+            room -= min(room, len(written) + 1)
+            chars += len(kept[-1])
         if kind is not _Part.MESSAGE:
-            instructions = PROMPT_CHARS_MAX - room
+            instructions = chars
         if kind is _Part.DEFINITION:
-            definitions = PROMPT_CHARS_MAX - room
+            definitions = chars
     joined = "".join(kept)
-    return Prompt(joined, len(joined.encode(errors="replace")), total, instructions, definitions)
+    return Prompt(joined, len(joined.encode()), total, instructions, definitions)
 
 
 class _Part(Enum):
