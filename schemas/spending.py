@@ -189,6 +189,10 @@ class TotalValue(SpendingTotal):
 
 
 _DEFAULTS: Final = {"v": VERSION}
+_AMOUNT_MAX: Final = 10**250
+"""Far below what a float, as which amounts are shown, can hold; tests give each outcome an amount of its own."""
+_SIZE_MAX: Final = 1_000
+"""A bucket of sizes (`headrace.broker.spending.sizes`) far above that of the largest call."""
 
 
 def encode_total(key: SpendingKey, series: str, total: SpendingTotal) -> Record:
@@ -220,9 +224,19 @@ def decode_total(record: Record) -> tuple[SpendingKey, str, SpendingTotal]:
         hour, *words = named
         if not isinstance(hour, int) or not all(isinstance(word, str) for word in (*words, series)):
             raise TotalUnreadable("a total with an odd key")
-        return SpendingKey(hour, *words), series, SpendingTotal.model_validate(value)
+        key, total = SpendingKey(hour, *words), SpendingTotal.model_validate(value)
     except (ValueError, TypeError, KeyError, AttributeError, ValidationError) as reason:
         raise TotalUnreadable(f"a total cannot be read ({type(reason).__name__})") from reason
+    if not _can_be_added(total):
+        raise TotalUnreadable("a total with amounts that no sum has")
+    return key, series, total
+
+
+def _can_be_added(total: SpendingTotal) -> bool:
+    """Whether its amounts are such as a sum over outcomes has: any other would end a report, or hide all other sums."""
+    amounts = [getattr(total, name) for name in SpendingTotal.model_fields if name != "sizes"]
+    amounts += total.sizes.values()
+    return min(amounts) >= 0 and max(amounts) <= _AMOUNT_MAX and all(0 <= size <= _SIZE_MAX for size in total.sizes)
 
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
