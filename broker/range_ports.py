@@ -6,9 +6,13 @@ A part is a range of offsets of one partition: what a topic holds of a time, wit
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from headrace.schemas.record import Headers
+
+LONE_MS: Final = 3_600_000
+"""A record dated this much behind the end of a time may be of a clock that was wrong: earlier ones may follow."""
+LOOK_UPS_MAX: Final = 5
 
 
 class RangeRecord(NamedTuple):
@@ -47,12 +51,16 @@ class RangePiece:
 class TopicRanges:
     """What a topic holds of a time: a range of each partition that has any.
 
-    `reach_back_to` is where the oldest record begins if retention has removed earlier ones that may belong to the time;
-    None: it has not.
+    Attributes:
+        ranges: The ranges.
+        reach_back_to: Where the oldest record begins if retention has removed earlier ones that may belong to the time,
+            or the present if it has removed all; None: it has not.
+        begins_at: Where the oldest record begins, if there is none before the time; None: there is.
     """
 
     ranges: tuple[OffsetRange, ...]
     reach_back_to: datetime | None = None
+    begins_at: datetime | None = None
 
 
 class RangeLog(Protocol):
@@ -70,7 +78,9 @@ class RangeLog(Protocol):
         """Return the range of each partition from the first record not before `since`.
 
         It ends at the first record not before `until`, or where the partition ends now. Times are compared with Kafka's
-        timestamps, which need not ascend: other records may be among them.
+        timestamps, which need not ascend: other records may be among them. If that first record is dated `LONE_MS`
+        later, the range goes on to the first one behind its date, and so on, `LOOK_UPS_MAX` times: else one record
+        with a date in the future would hide all that follows it.
 
         Raises:
             Unreachable, RightsError: As Kafka says.

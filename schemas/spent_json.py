@@ -36,10 +36,12 @@ def decode_spent(value: bytes | None, headers: Headers = (), shape: type[SpentOu
 
 
 def _can_be_summed(outcome: SpentOutcome) -> bool:
-    """Whether its amounts are such as a sum survives: an answer's usage is what a server says."""
+    """Whether its amounts are such as a sum survives: an outcome may be another producer's, and state any number."""
     usage, cost = outcome.usage, outcome.cost
-    if usage is not None and not 0 <= usage.input_tokens + usage.output_tokens + usage.cached_tokens <= TOKENS_MAX:
-        return False
     if cost is not None and cost.micro_usd is not None and not 0 <= cost.micro_usd <= TOKENS_MAX:
         return False
-    return (outcome.charge_tokens or 0) <= TOKENS_MAX and outcome.attempts <= TOKENS_MAX
+    amounts: tuple[int, ...] = (outcome.attempts, outcome.charge_tokens or 0)
+    if usage is not None:
+        amounts += usage.input_tokens, usage.output_tokens, usage.cached_tokens
+        amounts += usage.reasoning_tokens, usage.cache_write_tokens, usage.image_tokens
+    return min(amounts) >= 0 and max(amounts) <= TOKENS_MAX

@@ -23,7 +23,7 @@ from benchmarks.advice.prices import price
 from headrace.broker.adapters.tiktoken_counter import TiktokenCounter
 from headrace.broker.cli.demo.leads import Lead, read_leads
 from headrace.broker.cli.patience import run_verb
-from headrace.broker.cli.report.advice import show_findings
+from headrace.broker.cli.report.advice import AdviceGiven, show_advice
 from headrace.broker.cli.report.bar import ReadingBar
 from headrace.broker.cli.report.gathering import Gathered, Gathering
 from headrace.broker.cli.report.reading import OutcomeShape
@@ -181,12 +181,12 @@ def _body(habit: Habit, lead: Lead, number: int) -> dict[str, Any]:
     return {"model": MODEL, "messages": messages, "max_tokens": habit.cap}
 
 
-async def _gathered(gathering: Gathering, advisor: Advisor) -> Gathered:
+async def _gathered(gathering: Gathering, advisor: Advisor) -> tuple[Gathered, int]:
     with ReadingBar(quiet=True) as bar:
         reads = OutcomeShape(AdvisedOutcome, cast("Callable[[SpentOutcome], None]", advisor.outcome))
         gathered = await gathering.gather(bar, CostFinder(_Prices), reads)
-        await gathering.requests([habit.lane for habit in HABITS], bar, advisor.request, advisor.wants)
-        return gathered
+        lanes = {habit.lane: timedelta() for habit in HABITS}
+        return gathered, await gathering.requests(lanes, bar, advisor.request, advisor.wants)
 
 
 def tell(seed: int, *, show_prompts: bool = False) -> list[AdviceFinding]:
@@ -197,10 +197,10 @@ def tell(seed: int, *, show_prompts: bool = False) -> list[AdviceFinding]:
     question = ReportQuestion(period, ("template",))
     doors = MemoryClientDoors(story.kafka, KafkaLink(story.kafka))
     advisor = Advisor(price=_Prices().price, count=story.counter.count)
-    gathered = run_verb(_gathered(Gathering(doors, "generation", question), advisor))
+    gathered, requests = run_verb(_gathered(Gathering(doors, "generation", question), advisor))
     found = advisor.findings(days=1, show_prompts=show_prompts)
     show(report_of(gathered.tally, gathered.compared), ReportSource(gathered.topic))
-    show_findings(found)
+    show_advice(AdviceGiven(found, requests))
     return found
 
 

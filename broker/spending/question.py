@@ -37,6 +37,10 @@ class ReportPeriod:
         """Return the period of all hours that it touches."""
         return ReportPeriod(_EPOCH + self.hours.start * _HOUR, _EPOCH + self.hours.stop * _HOUR)
 
+    def and_before(self, span: timedelta) -> "ReportPeriod":
+        """Return the period with this much time before it."""
+        return ReportPeriod(max(_EPOCH, self.since - span), self.until)
+
     def before(self) -> "ReportPeriod":
         """Return the period to compare with: as long, on the same weekdays, and over before this one begins."""
         weeks = max(1, -(-self.length // _WEEK))

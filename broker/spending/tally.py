@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from operator import attrgetter
 from typing import Final
 
@@ -31,6 +32,7 @@ class TallyNotes:
         unpriced: Outcomes with usage and without a price, by model.
         without_cost: Outcomes with usage that carry no cost, as those of older releases.
         billed_by: The price list by which costs were found now; empty if all are those that the outcomes carry.
+        begins_at: Where the oldest record of the topic is, if that is within the period; None: there are older ones.
     """
 
     lost: int = 0
@@ -39,6 +41,7 @@ class TallyNotes:
     unpriced: Counter[str] = field(default_factory=Counter)
     without_cost: int = 0
     billed_by: str = ""
+    begins_at: datetime | None = None
 
 
 class SpendingTally:

@@ -12,6 +12,9 @@ DAY: Final = timedelta(days=1)
 _BY_HOUR_UP_TO: Final = timedelta(days=8)
 _VALUES_MAX: Final = 400
 """Values that are told apart: far more than a chart can show, so that the largest at the end have been among them."""
+_AMOUNTS_MAX: Final = 400_000
+"""Amounts that are kept: of a period of many years fewer values are told apart, but at least `_VALUES_LEAST`."""
+_VALUES_LEAST: Final = 20
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,6 +49,7 @@ class SpendingTimeline:
         if self.period.length > _BY_HOUR_UP_TO:
             self._hours_a_bin = 24
             self._hours = range(self._hours.start // 24 * 24, -(-self._hours.stop // 24) * 24)
+        self.values_max = max(min(_VALUES_LEAST, self.values_max), min(self.values_max, _AMOUNTS_MAX // self.bins))
 
     @property
     def width(self) -> timedelta:

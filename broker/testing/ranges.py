@@ -6,7 +6,7 @@ from typing import Final
 
 from headrace.broker.errors import Unreachable
 from headrace.broker.ports import UnreadableRange
-from headrace.broker.range_ports import OffsetRange, RangePiece, RangeRecord, TopicRanges
+from headrace.broker.range_ports import LONE_MS, LOOK_UPS_MAX, OffsetRange, RangePiece, RangeRecord, TopicRanges
 from headrace.broker.testing.client_answers import reached
 from headrace.broker.testing.kafka import KafkaLink
 from headrace.broker.testing.kafka_log import PartitionLog
@@ -35,19 +35,24 @@ class MemoryRanges:
     async def ranges(self, since: datetime, until: datetime | None) -> TopicRanges:
         """See `RangeLog.ranges`."""
         await self._reached()
-        ranges, oldest_ms = list[OffsetRange](), list[int]()
+        ranges, removed_ms, oldest_ms, goes_back = list[OffsetRange](), list[int](), list[int](), False
         for number, log in enumerate(self._logs):
-            first = _first_since(log, since)
+            first = _first_since(log, _ms(since))
             if first is None:
+                goes_back = goes_back or log.start < log.stable_end
                 continue
             offset, timestamp_ms = first
-            behind = None if until is None else _first_since(log, until)
-            end = log.stable_end if behind is None else min(behind[0], log.stable_end)
+            end = log.stable_end if until is None else _behind(log, _ms(until))
             if offset < end:
                 ranges.append(OffsetRange(number, offset, end))
+            goes_back = goes_back or offset > log.start
+            oldest_ms.append(timestamp_ms)
             if offset == log.start > 0:
-                oldest_ms.append(timestamp_ms)
-        return TopicRanges(tuple(ranges), datetime.fromtimestamp(max(oldest_ms) / 1_000, UTC) if oldest_ms else None)
+                removed_ms.append(timestamp_ms)
+        if not any(log.start < log.stable_end for log in self._logs) and any(log.start for log in self._logs):
+            removed_ms.append(_ms(datetime.now(UTC)))
+        begins_at = None if goes_back else _instant(min(oldest_ms, default=None))
+        return TopicRanges(tuple(ranges), _instant(max(removed_ms, default=None)), begins_at)
 
     async def read(self, part: OffsetRange) -> AsyncIterator[RangePiece]:
         """See `RangeLog.read`."""
@@ -76,8 +81,27 @@ class MemoryRanges:
         self._is_open = False
 
 
-def _first_since(log: PartitionLog, since: datetime) -> tuple[int, int] | None:
+def _first_since(log: PartitionLog, since_ms: int) -> tuple[int, int] | None:
     """Return offset and timestamp of the first record not before an instant, as Kafka looks it up."""
-    since_ms = int(since.timestamp() * 1_000)
     readable = range(log.start, log.stable_end)
     return next(((at, log.slots[at].at_ms) for at in readable if log.slots[at].at_ms >= since_ms), None)
+
+
+def _behind(log: PartitionLog, until_ms: int) -> int:
+    """Return where a range ends; see `RangeLog.ranges`."""
+    for _ in range(LOOK_UPS_MAX):
+        first = _first_since(log, until_ms)
+        if first is None:
+            break
+        if first[1] - until_ms <= LONE_MS:
+            return first[0]
+        until_ms = first[1] + 1
+    return log.stable_end
+
+
+def _ms(instant: datetime) -> int:
+    return int(instant.timestamp() * 1_000)
+
+
+def _instant(timestamp_ms: int | None) -> datetime | None:
+    return None if timestamp_ms is None else datetime.fromtimestamp(timestamp_ms / 1_000, UTC)

@@ -6,7 +6,7 @@ from typing import Protocol
 import pytest
 
 from headrace.broker.errors import MissingTopic
-from headrace.broker.range_ports import OffsetRange, RangeLog
+from headrace.broker.range_ports import LOOK_UPS_MAX, OffsetRange, RangeLog, TopicRanges
 
 PARTITIONS = 2
 BEGIN = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -114,6 +114,56 @@ class RangeLogContract:
         await log.open()
         assert (await log.ranges(at(0), None)).reach_back_to == at(2)
         assert (await log.ranges(at(3), None)).reach_back_to is None
+        await log.close()
+
+    async def test_a_record_with_a_date_in_the_future_hides_none_behind_it(self, world: RangeWorld) -> None:
+        await world.append(0, 0, b"a")
+        await world.append(0, 600, b"of a clock that is wrong")
+        await world.append(0, 1, b"b")
+        await world.append(0, 700, b"of another")
+        await world.append(0, 2, b"c")
+        log = world.log()
+        await log.open()
+        assert (await log.ranges(at(0), at(10))).ranges == (OffsetRange(0, 0, 5),)
+        await log.close()
+
+    async def test_a_time_of_few_records_ends_after_a_few_look_ups(self, world: RangeWorld) -> None:
+        for number in range(LOOK_UPS_MAX + 3):
+            await world.append(0, number * 90, b"%d" % number)
+        await world.append(1, 0, b"a")
+        await world.append(1, 100, b"b")
+        await world.append(1, 101, b"c")
+        log = world.log()
+        await log.open()
+        assert (await log.ranges(at(0), at(1))).ranges == (OffsetRange(0, 0, LOOK_UPS_MAX + 3), OffsetRange(1, 0, 2))
+        await log.close()
+
+    async def test_a_topic_of_which_retention_has_left_nothing_reaches_back_to_now(self, world: RangeWorld) -> None:
+        await world.append(0, 0, b"a")
+        await world.trim(0, 1)
+        log = world.log()
+        await log.open()
+        found = await log.ranges(at(0), None)
+        assert found.ranges == ()
+        assert found.reach_back_to is not None
+        assert found.reach_back_to > datetime.now(UTC) - timedelta(minutes=5)
+        await log.close()
+
+    async def test_an_empty_topic_lacks_nothing(self, world: RangeWorld) -> None:
+        log = world.log()
+        await log.open()
+        assert await log.ranges(at(0), None) == TopicRanges(())
+        await log.close()
+
+    async def test_a_topic_that_begins_within_the_time_says_where(self, world: RangeWorld) -> None:
+        await world.append(0, 1, b"a")
+        await world.append(1, 3, b"b")
+        await world.append(1, 4, b"c")
+        log = world.log()
+        await log.open()
+        assert (await log.ranges(at(0), None)).begins_at == at(1)
+        assert (await log.ranges(at(2), None)).begins_at is None
+        assert (await log.ranges(at(4), None)).begins_at is None
         await log.close()
 
     async def test_retention_during_a_reading_costs_only_what_it_removed(self, world: RangeWorld) -> None:

@@ -24,7 +24,7 @@ from headrace.broker.adapters.kafka.fetch import fetched_range
 from headrace.broker.adapters.kafka.quick_records import records_of
 from headrace.broker.adapters.kafka.watch import topic_now
 from headrace.broker.errors import LogUnavailable, Unreachable
-from headrace.broker.range_ports import OffsetRange, RangePiece, RangeRecord, TopicRanges
+from headrace.broker.range_ports import LONE_MS, LOOK_UPS_MAX, OffsetRange, RangePiece, RangeRecord, TopicRanges
 from headrace.broker.tasks import ended
 
 _FETCH_BYTES: Final = 1024 * 1024
@@ -65,19 +65,39 @@ class KafkaRanges:
         async with kafka_errors_explained(self._connection, right="READ"):
             begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
             firsts = await consumer.offsets_for_times(dict.fromkeys(places, _ms(since)))
-            behind = {} if until is None else await consumer.offsets_for_times(dict.fromkeys(places, _ms(until)))
-        ranges, oldest_ms = list[OffsetRange](), list[int]()
+            behind = {} if until is None else await self._behind(places, _ms(until))
+        ranges, removed_ms, oldest_ms, goes_back = list[OffsetRange](), list[int](), list[int](), False
         for place in places:
-            first, last = firsts[place], behind.get(place)
+            first, begin, end = firsts[place], begins[place], ends[place]
             if first is None:
+                goes_back = goes_back or begin < end
                 continue
-            end = ends[place] if last is None else min(last.offset, ends[place])
+            end = min(behind.get(place, end), end)
             if first.offset < end:
                 ranges.append(OffsetRange(place.partition, first.offset, end))
-            if first.offset == begins[place] > 0:
-                oldest_ms.append(first.timestamp)
-        back_to = datetime.fromtimestamp(max(oldest_ms) / 1_000, UTC) if oldest_ms else None
-        return TopicRanges(tuple(ranges), back_to)
+            goes_back = goes_back or first.offset > begin
+            oldest_ms.append(first.timestamp)
+            if first.offset == begin > 0:
+                removed_ms.append(first.timestamp)
+        if not any(begins[place] < ends[place] for place in places) and any(begins.values()):
+            removed_ms.append(_ms(datetime.now(UTC)))
+        begins_at = None if goes_back else _instant(min(oldest_ms, default=None))
+        return TopicRanges(tuple(ranges), _instant(max(removed_ms, default=None)), begins_at)
+
+    async def _behind(self, places: Sequence[KafkaPartition], until_ms: int) -> dict[KafkaPartition, int]:
+        """Return the offsets at which the ranges end; see `RangeLog.ranges`."""
+        behind, asked = dict[KafkaPartition, int](), dict.fromkeys(places, until_ms)
+        for _ in range(LOOK_UPS_MAX):
+            found = await self._opened().offsets_for_times(asked) if asked else {}
+            lone = dict[KafkaPartition, int]()
+            for place, first in found.items():
+                behind.pop(place, None)
+                if first is not None:
+                    behind[place] = first.offset
+                    if first.timestamp - asked[place] > LONE_MS:
+                        lone[place] = first.timestamp + 1
+            asked = lone
+        return {place: offset for place, offset in behind.items() if place not in asked}
 
     async def read(self, part: OffsetRange) -> AsyncIterator[RangePiece]:
         """See `RangeLog.read`."""
@@ -148,3 +168,7 @@ def _pieces(batches: Sequence[ReadableBatch], wanted: range, end: int) -> Iterat
 
 def _ms(instant: datetime) -> int:
     return max(0, int(instant.timestamp() * 1_000))
+
+
+def _instant(timestamp_ms: int | None) -> datetime | None:
+    return None if timestamp_ms is None else datetime.fromtimestamp(timestamp_ms / 1_000, UTC)

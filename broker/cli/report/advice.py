@@ -6,9 +6,9 @@ in its memory; parts of them are printed only with `--show-prompts`.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.text import Text
 
@@ -21,8 +21,11 @@ from headrace.broker.cli.terminal import say
 from headrace.broker.settings.whole import Settings
 from headrace.broker.spending.advice.advisor import Advisor
 from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect
+from headrace.broker.spending.question import ReportPeriod
+from headrace.broker.spending.tally import TallyNotes
 from headrace.schemas.outcome import Cost, Usage
 
+_DAY: Final = timedelta(days=1)
 _INDENT: Final = "   "
 _PICO_PER_MICRO: Final = 1_000_000
 
@@ -34,9 +37,31 @@ class Advice:
     advisor: Advisor
     shows_prompts: bool = False
 
-    def found(self) -> Sequence[AdviceFinding]:
-        """Return the findings."""
-        return self.advisor.findings(show_prompts=self.shows_prompts)
+    def found(self, notes: TallyNotes, period: ReportPeriod, requests: int) -> "AdviceGiven":
+        """Return the findings.
+
+        A day is the mean of the period, or of the part of it in which the topic of outcomes existed.
+        """
+        days = (min(period.until, datetime.now(UTC)) - (notes.begins_at or period.since)) / _DAY
+        found = self.advisor.findings(days=days, show_prompts=self.shows_prompts)
+        return AdviceGiven(found, requests, self.advisor.left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceGiven:
+    """Findings, the number of requests that were read for them, and of outcomes at which none of them looked."""
+
+    findings: Sequence[AdviceFinding]
+    requests: int
+    left_out: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields that a report as JSON has for it."""
+        return {
+            "advice": [one.as_json() for one in self.findings],
+            "advice_requests": self.requests,
+            "advice_left_out": self.left_out,
+        }
 
 
 def advice_from(settings: Settings, prices_file: Path | None, *, shows_prompts: bool) -> Advice:
@@ -57,17 +82,21 @@ def advice_from(settings: Settings, prices_file: Path | None, *, shows_prompts: 
     return Advice(advisor, shows_prompts)
 
 
-def show_findings(found: Sequence[AdviceFinding], *, left_out: int = 0) -> None:
-    """Print the findings, each as a sentence with its evidence, and what to do below it.
-
-    `left_out` is the number of outcomes that no finding looked at.
-    """
-    _show(found)
-    if left_out:
+def show_advice(given: AdviceGiven) -> None:
+    """Print the findings, each as a sentence with its evidence, and what to do below it."""
+    _show(given.findings)
+    if not given.requests:
         say()
         say(
-            f"Not looked at: {counted(left_out, 'outcome')} of the smallest templates and models, for which there is "
-            "no memory. Name them with --template or --model to look at them alone.",
+            "Prompts were not looked at: the lanes of these settings hold no request of these outcomes any more, or "
+            "other lanes do, which --config FILE names.",
+            wrap=True,
+        )
+    if given.left_out:
+        say()
+        say(
+            f"Not looked at: {counted(given.left_out, 'outcome')} of the smallest templates and models, for which "
+            "there is no memory. Name them with --template or --model to look at them alone.",
             wrap=True,
         )
 

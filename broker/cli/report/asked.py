@@ -13,6 +13,8 @@ from headrace.schemas.nearest import there_is_no
 
 DEFAULT_BY: Final = "lane,model"
 DEFAULT_SINCE: Final = timedelta(days=7)
+_AHEAD_MAX: Final = timedelta(days=366)
+"""A later end says no more, and neither calendar nor chart have room for any."""
 
 
 def question_from(
@@ -25,7 +27,8 @@ def question_from(
     now: datetime | None = None,
 ) -> ReportQuestion:
     """Return the question. Raises typer.BadParameter."""
-    to = moment(until) if until is not None else now or datetime.now(UTC)
+    now = now or datetime.now(UTC)
+    to = now if until is None else min(moment(until), now + _AHEAD_MAX)
     begin = moment(since) if since is not None else to - DEFAULT_SINCE
     if begin >= to:
         raise typer.BadParameter("--since must be before --until: nothing lies between them")

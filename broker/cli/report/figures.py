@@ -26,6 +26,8 @@ _COUNTS: Final = (
     "reasoning_tokens",
 )
 _PICO_PER_MICRO: Final = 1_000_000
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""First characters of a cell that a spreadsheet computes; the last four are the wide forms of the first."""
 
 
 def figures_of(report: SpendingReport, row: ReportRow) -> dict[str, int | float | None]:
@@ -84,8 +86,13 @@ def as_csv(report: SpendingReport) -> str:
     table = csv.writer(written, lineterminator="\n")
     table.writerow([*report.tally.question.dimensions, *figures_of(report, report.whole)])
     for row in rows:
-        table.writerow([*row.values, *_cells(figures_of(report, row).values())])
+        table.writerow([*map(_name, row.values), *_cells(figures_of(report, row).values())])
     return written.getvalue().removesuffix("\n")
+
+
+def _name(value: str) -> str:
+    """Return a name that no spreadsheet takes for a formula: any client that may write to a lane chooses names."""
+    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _cells(figures: Iterable[int | float | None]) -> list[str]:

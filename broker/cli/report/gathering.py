@@ -1,9 +1,9 @@
 """The sums of a report: those of its period, and those of an earlier one to compare with."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -87,26 +87,33 @@ class Gathering:
 
     async def requests(
         self,
-        lanes: Iterable[str],
+        lanes: Mapping[str, timedelta],
         progress: ReadingProgress,
         feed: Callable[[DecodedRequest, str], None],
         wants: Callable[[str], bool],
-    ) -> None:
-        """Feed the wanted requests of the period that still stand in the topics of these lanes, and the lane of each.
+    ) -> int:
+        """Feed the wanted requests that still stand in the topics of these lanes, and the lane of each; count them.
 
-        Lanes beyond the filters are not read.
+        A request may have waited in a lane for the time that is given with its name, so it may be so much older than
+        the period. Lanes beyond the filters are not read.
 
         Raises:
             Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
         """
-        for lane in (name for name in lanes if self.question.filters.allow("lane", name)):
+        count = 0
+        for lane, waits in lanes.items():
+            if not self.question.filters.allow("lane", lane):
+                continue
 
-            async def read(log: RangeLog, lane: str = lane) -> None:
+            async def read(log: RangeLog, lane: str = lane, waits: timedelta = waits) -> int:
                 in_lane = partial(_fed, feed, lane)
-                await read_requests(log, self.question.period, progress, feed=in_lane, wants=wants)
+                return await read_requests(
+                    log, self.question.period.and_before(waits), progress, feed=in_lane, wants=wants
+                )
 
             with suppress(MissingTopic):  # a lane of the settings that this cluster has not
-                await self._read(requests_topic(self.topic_prefix, lane), read)
+                count += await self._read(requests_topic(self.topic_prefix, lane), read)
+        return count
 
     async def _compared(self, progress: ReadingProgress) -> Compared | None:
         """Return the earlier period's sums, from totals or from results, whichever has all of it; None: neither."""
@@ -125,7 +132,8 @@ class Gathering:
             except (MissingTopic, RightsError):  # there is a report without it
                 continue
             if back_to is None and tally.groups.groups:
-                return Compared(earlier.period, topic, tally.groups)
+                period = earlier.period.whole_hours() if topic == self.totals_topic else earlier.period
+                return Compared(period, topic, tally.groups)
         return None
 
     async def _read(self, topic: str, read: Callable[[RangeLog], Awaitable[_T]]) -> _T:

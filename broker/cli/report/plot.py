@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from warnings import catch_warnings, filterwarnings
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -27,9 +29,34 @@ _STACKED_MAX: Final = 7
 """Values with a colour of their own; the others are stacked on top, in grey."""
 _NAME_CHARS_MAX: Final = 26
 _TICKS_MAX: Final = 12
+_DAYS_MAX: Final = 8
+"""Days whose names have room beside each other."""
 _MONDAY: Final = datetime(1970, 1, 5, tzinfo=UTC)
 """A week's ticks stand at Mondays."""
-_STEPS: Final = (HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY)
+_STEPS: Final = (
+    *(hours * HOUR for hours in (1, 2, 3, 6, 12)),
+    *(days * DAY for days in (1, 2, 7, 14, 28, 84, 182, 364, 1_092, 3_640)),
+)
+_YEAR_FROM: Final = 28 * DAY
+"""Ticks so far apart name the year instead of the day of the week."""
+_FONTS: Final = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Noto Sans JP",
+    "Noto Sans SC",
+    "Noto Sans KR",
+    "Source Han Sans",
+    "WenQuanYi Micro Hei",
+    "IPAexGothic",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Apple SD Gothic Neo",
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "Arial Unicode MS",
+)
+"""For names in scripts that matplotlib's own font lacks, of those that are installed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +116,14 @@ def draw(report: SpendingReport, path: Path, *, dark: bool = False) -> None:
         _legend(figure, report, series)
         _head(figure, report)
         metadata = {"Date": None} if path.suffix == ".svg" else {}
-        figure.savefig(path, dpi=130, metadata=metadata)
+        with catch_warnings():
+            filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)  # a box stands for it
+            figure.savefig(path, dpi=130, metadata=metadata)
 
 
 def _style(look: _Look) -> dict[Any, Any]:
     return {
+        "font.family": _installed(),
         "font.size": 10,
         "figure.facecolor": look.ground,
         "savefig.facecolor": look.ground,
@@ -114,6 +144,12 @@ def _style(look: _Look) -> dict[Any, Any]:
         "svg.fonttype": "none",
         "svg.hashsalt": "headrace",
     }
+
+
+def _installed() -> list[str]:
+    """Return the fonts in which a letter is looked for; matplotlib would complain of one that is not installed."""
+    names = set(get_font_names())
+    return ["DejaVu Sans", *(name for name in _FONTS if name in names), "sans-serif"]
 
 
 def _series(time: SpendingTimeline, look: _Look) -> list[_Series]:
@@ -185,15 +221,18 @@ def _fade_incomplete(axes: Axes, time: SpendingTimeline, look: _Look) -> None:
 def _mark_time(axes: Axes, time: SpendingTimeline) -> None:
     """Write days, or the hours of a short period, below; a thin line stands at each midnight of some days."""
     axes.set_xlim(0, time.bins)
-    step = next((each for each in _STEPS if time.bins * time.width / each <= _TICKS_MAX), _STEPS[-1])
+    length = time.bins * time.width
+    step = next((each for each in _STEPS if length / each <= (_DAYS_MAX if each >= DAY else _TICKS_MAX)), _STEPS[-1])
     first = _floor(time.begin + step - timedelta(microseconds=1), step)
-    instants = [first + number * step for number in range((time.begin + time.bins * time.width - first) // step + 1)]
+    instants = [first + number * step for number in range((time.begin + length - first) // step + 1)]
     places = [(at - time.begin) / time.width for at in instants]
     axes.set_xticks(places, [_name_of(at, step) for at in instants], ha="left" if step >= DAY else "center")
     axes.set_xlabel("UTC", loc="right", fontsize=9)
 
 
 def _name_of(at: datetime, step: timedelta) -> str:
+    if step >= _YEAR_FROM:
+        return f"{at.day} {at:%b %Y}"
     day = f"{at:%a} {at.day} {at:%b}"
     return day if step >= DAY else f"{at:%H:%M}\n{day}" if at.hour == 0 else f"{at:%H:%M}"
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, Protocol
 
 from headrace.broker.range_ports import RangeLog, RangeRecord
@@ -63,8 +63,9 @@ async def read_results(
         From when on the topic has all of them; None: it has all of the period.
     """
     period = tally.question.period
-    found = await log.ranges(period.since - _CLOCKS_APART, period.until + _PUBLISHED_WITHIN)
+    found = await log.ranges(period.since - _CLOCKS_APART, _written_by(period))
     back_to = _later(found.reach_back_to, period.since)
+    tally.notes.begins_at = _later(found.begins_at, period.since)
     if whole_only and back_to is not None:
         return back_to
     progress.expect(sum(part.offsets for part in found.ranges))
@@ -110,14 +111,14 @@ async def read_requests(
     *,
     feed: Callable[[DecodedRequest], None],
     wants: Callable[[str], bool],
-) -> None:
-    """Feed the requests with wanted ids that a lane's topic still holds of the period.
+) -> int:
+    """Feed the requests with wanted ids that a lane's topic still holds of the period; return their number.
 
     The outcomes have passed the filters, so their ids alone decide: a request names its model and tier otherwise than
     its outcome does, which has those that answered. A record that is no request is left out: its outcome says so.
     Decoding takes longer than reading, so a record is not decoded if none of the ids that it seems to have is wanted.
     """
-    found = await log.ranges(period.since - _CLOCKS_APART, period.until)
+    found, count = await log.ranges(period.since - _CLOCKS_APART, _written_by(period)), 0
     progress.expect(sum(part.offsets for part in found.ranges))
     for part in found.ranges:
         at = part.first
@@ -128,8 +129,10 @@ async def read_requests(
                 decoded = decode_request(record.value, record.headers, key=record.key)
                 if isinstance(decoded, DecodedRequest) and wants(decoded.request.id):
                     feed(decoded)
+                    count += 1
             progress.pass_by(piece.position - at)
             at = piece.position
+    return count
 
 
 def _ids_in(record: RangeRecord) -> tuple[str, ...]:
@@ -144,7 +147,7 @@ def _ids_in(record: RangeRecord) -> tuple[str, ...]:
 async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProgress) -> datetime | None:
     """Count the totals of the tally's hours; return as `read_results`."""
     period = tally.question.period.whole_hours()
-    found = await log.ranges(period.since - _CLOCKS_APART, period.until + _PUBLISHED_WITHIN)
+    found = await log.ranges(period.since - _CLOCKS_APART, _written_by(period))
     progress.expect(sum(part.offsets for part in found.ranges))
     for part in found.ranges:
         last, at = LastTotals(period.hours), part.first
@@ -160,6 +163,12 @@ async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProg
         tally.notes.lost += last.lost
         tally.notes.late += last.late
     return _later(found.reach_back_to, period.since)
+
+
+def _written_by(period: ReportPeriod) -> datetime | None:
+    """Return the date by which all of a period was written; None: that may be the present, so nothing is left out."""
+    until = period.until + _PUBLISHED_WITHIN
+    return None if until >= datetime.now(UTC) else until
 
 
 def _later(back_to: datetime | None, since: datetime) -> datetime | None:

@@ -36,7 +36,7 @@ class ReportSource:
 
 def show(report: SpendingReport, source: ReportSource) -> None:
     """Print the report."""
-    say(heading(report, source))
+    say(heading(report, source), wrap=True)
     if report.rows:
         say()
         left_out = _show_table(report)

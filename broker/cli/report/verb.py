@@ -1,6 +1,8 @@
 """`headrace report`: where tokens and money went. It joins no consumer group and commits nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +13,7 @@ import typer
 from headrace.broker.adapters.kafka.connection import KafkaConnection
 from headrace.broker.cli.options import BootstrapServers, Config, TimeoutS, TopicPrefix, settings_from
 from headrace.broker.cli.patience import run_verb
-from headrace.broker.cli.report.advice import Advice, advice_from, show_findings
+from headrace.broker.cli.report.advice import Advice, advice_from, show_advice
 from headrace.broker.cli.report.asked import DEFAULT_BY, question_from
 from headrace.broker.cli.report.bar import ReadingBar
 from headrace.broker.cli.report.figures import as_csv
@@ -112,22 +114,20 @@ def report(  # noqa: PLR0917  # Typer reads them by name
         timeout_s=timeout,
     )
     told_by = advice_from(settings, prices, shows_prompts=show_prompts) if advice else None
-    gathered = run_verb(_gathered(gathering, costs, told_by, tuple(settings.lanes), quiet=quiet))
-    found = None if told_by is None else told_by.found()
+    lanes = {name: timedelta(seconds=lane.deadline_max_s or lane.deadline_s) for name, lane in settings.lanes.items()}
+    gathered, requests = run_verb(_gathered(gathering, costs, told_by, lanes, quiet=quiet))
+    given = None if told_by is None else told_by.found(gathered.tally.notes, question.period, requests)
     told = report_of(gathered.tally, gathered.compared, top=top)
     source = ReportSource(gathered.topic, read_from is ReadFrom.TOTALS, gathered.reaches_back_to, prices is not None)
-    if plot is not None and draw is not None:
-        _save(draw, told, plot)
-    if as_json:
-        say_json(
-            {**report_as_json(told, source), "advice": None if found is None else [one.as_json() for one in found]}
-        )
-    elif csv:
-        _print_csv(told, source)
-    else:
-        show(told, source)
-        if found is not None:
-            show_findings(found, left_out=0 if told_by is None else told_by.advisor.left_out)
+    with _saved(draw, told, plot):
+        if as_json:
+            say_json({**report_as_json(told, source), **({"advice": None} if given is None else given.as_json())})
+        elif csv:
+            _print_csv(told, source)
+        else:
+            show(told, source)
+            if given is not None:
+                show_advice(given)
     if gathered.tally.notes.lost:
         raise typer.Exit(_INCOMPLETE)
 
@@ -150,15 +150,19 @@ def _print_csv(told: SpendingReport, source: ReportSource) -> None:
 
 
 async def _gathered(
-    gathering: Gathering, costs: CostFinder | None, advice: Advice | None, lanes: Sequence[str], *, quiet: bool
-) -> Gathered:
-    """Read the outcomes, and for advice the requests behind them: so requests with an outcome are kept."""
+    gathering: Gathering,
+    costs: CostFinder | None,
+    advice: Advice | None,
+    lanes: Mapping[str, timedelta],
+    *,
+    quiet: bool,
+) -> tuple[Gathered, int]:
+    """Read the outcomes, and for advice the requests behind them, of which the number is returned."""
     with ReadingBar(quiet=quiet) as bar:
         if advice is None:
-            return await gathering.gather(bar, costs)
+            return await gathering.gather(bar, costs), 0
         gathered = await gathering.gather(bar, costs, OutcomeShape(AdvisedOutcome, advice.advisor.outcome))
-        await gathering.requests(lanes, bar, advice.advisor.request, advice.advisor.wants)
-        return gathered
+        return gathered, await gathering.requests(lanes, bar, advice.advisor.request, advice.advisor.wants)
 
 
 def _drawing(plot: Path | None, *, dark: bool) -> Draw | None:
@@ -180,8 +184,15 @@ def _drawing(plot: Path | None, *, dark: bool) -> Draw | None:
     return lambda told, path: draw(told, path, dark=dark)
 
 
-def _save(draw: Draw, told: SpendingReport, plot: Path) -> None:
-    try:
-        draw(told, plot)
-    except OSError as error:
-        raise SettingsError(f"--plot cannot write {plot}: {error.strerror or error}.") from error
+@contextmanager
+def _saved(draw: Draw | None, told: SpendingReport, plot: Path | None) -> Iterator[None]:
+    """Draw the chart, and print the report even if the file cannot be written: reading took longer than either."""
+    failure: OSError | None = None
+    if plot is not None and draw is not None:
+        try:
+            draw(told, plot)
+        except OSError as error:
+            failure = error
+    yield
+    if failure is not None:
+        raise SettingsError(f"--plot cannot write {plot}: {failure.strerror or failure}.") from failure

@@ -9,6 +9,10 @@ from headrace.broker.spending.sizes import quantile
 
 RETRIED_SHARE: Final = 0.1
 SHORT_ANSWER_TOKENS: Final = 64
+LABEL_TOKENS: Final = 16
+"""Answers that end at so low a cap are labels, or one token for the sake of its probability: they are meant to."""
+ALL_CUT: Final = 0.95
+"""Where nearly all answers end at their cap, it may be meant as their length."""
 MUCH_CHEAPER: Final = 0.7
 LATE: Final = "deadline_exceeded"
 _SUCCESSORS: Final = {
@@ -67,7 +71,9 @@ def duplicates(
 
 def _cut_off(group: OutcomeGroup, context: AdviceContext, cap: tuple[str, int] | None) -> AdviceFinding | None:
     cut = group.cut
-    money = context.pricing.paid(cut, group.price_model)
+    if cut.output <= LABEL_TOKENS * cut.calls:
+        return None
+    money, are_all = context.pricing.paid(cut, group.price_model), cut.calls >= ALL_CUT * group.answered.calls
     if not context.matters(cut.tokens, group.answered.tokens, money):
         return None
     parameter = "max_completion_tokens (of responses: max_output_tokens)" if cap is None else cap[0]
@@ -76,9 +82,12 @@ def _cut_off(group: OutcomeGroup, context: AdviceContext, cap: tuple[str, int] |
         Waste.CUT_OFF,
         group.subject,
         what=f"{cut.calls:,} of {group.answered.calls:,} answers end in the middle, at the cap on their output.",
-        how=f"Raise {parameter}, or ask for shorter answers: one that is cut off is paid in full.",
+        how=(
+            f"Raise {parameter}, or ask for shorter answers: one that is cut off is paid in full."
+            + (" If this length is what is wanted, all is well." if are_all else "")
+        ),
         tokens=cut.tokens,
-        effect=SavingEffect.IN_VAIN,
+        effect=SavingEffect.AT_STAKE if are_all else SavingEffect.IN_VAIN,
         pico_usd=money,
         evidence={"cut_off": cut.calls, "output_tokens_a_cut_answer": round(cut.output / cut.calls)} | usual,
     )

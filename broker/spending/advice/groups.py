@@ -21,11 +21,13 @@ from headrace.schemas.spending import AdvisedOutcome
 
 SLOT_S: Final = 300
 """A prefix stays cached for five to ten minutes after its last use, so a call within the next slot still meets it."""
+SLOTS_CACHED: Final = 1.5
+"""The same in slots: the middle of what is known."""
 SLOTS_MAX: Final = 10_000
 LANES_MAX: Final = 32
 OUTCOMES_SAMPLED: Final = 512
 REQUESTS_SAMPLED: Final = 96
-REQUESTS_LEAST: Final = 16
+REQUESTS_LEAST: Final = 8
 UNNAMED_FACTOR: Final = 4
 """Requests without a template are many workloads in one group, and so it may be this much larger."""
 GROUP_BYTES_MAX: Final = 512 * 1024
@@ -179,8 +181,11 @@ class OutcomeGroup:
         if not self.slots or not self.answered.calls:
             return 1.0
         runs = sum(1 for slot in self.slots if slot - 1 not in self.slots)
+        often = max(0.0, 1 - runs / self.answered.calls)
+        if share >= 1:
+            return often
         per_slot = share * self.answered.calls / len(self.slots)
-        return max(0.0, 1 - runs / self.answered.calls) * (1 - math.exp(-2 * per_slot))
+        return often * (1 - math.exp(-SLOTS_CACHED * per_slot))
 
 
 @dataclass(slots=True)

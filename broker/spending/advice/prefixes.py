@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from headrace.broker.spending.advice.beginnings import (
@@ -58,7 +59,7 @@ class _Prompts:
 def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
     """Return findings on the beginnings of a view's prompts."""
     pairs = [pair for pair in view.joined if pair.request.is_cacheable]
-    if len(pairs) < context.rules.samples or not has_cache(view.model):
+    if len(pairs) < context.rules.samples or not (has_cache(view.model) or view.sums.cached):
         return []
     prompts = _looked_at(view, context, pairs)
     cached = view.sums.cached / view.calls
@@ -70,19 +71,20 @@ def _looked_at(view: WorkloadView, context: AdviceContext, pairs: list[Joined]) 
     texts = [pair.request.text() for pair in pairs]
     beginnings, constant, tokens = beginnings_of(texts), ConstantText(texts), TokenCounts(view, context)
     achievable, potential, distances = 0.0, 0.0, []
-    hits: dict[float, float] = {}
+    hits = cache(lambda share: view.group.hit_share(share * view.share))
     for text, shared in zip(texts, beginnings.shared, strict=True):
-        best, own, length = 0.0, 0.0, shared[-1][0]
-        for chars, share in shared:
-            hits[share] = hits.get(share) or view.group.hit_share(share * view.share)
-            if (served := cacheable(tokens.of(text[:chars])) * hits[share]) > best:
-                best, length = served, chars
-        own = tokens.of(text[:length])
+        served = [(cacheable(tokens.of(text[:chars])) * hits(share), chars, share) for chars, share in shared]
+        best, length, share = max(served, key=lambda each: each[0])
+        if not best:
+            _, length, share = served[-1]  # what all prompts have in common
+        reordered = [best]
+        for chars, shared_by in {(length, share), (beginnings.common_chars, 1.0)}:
+            blocks = constant.blocks(text, chars)
+            moved = sum(tokens.of(text[block.start : block.end]) for block in blocks)
+            reordered.append(cacheable(tokens.of(text[:chars]) + moved) * hits(shared_by))
+            distances += [blocks[0].start - chars] if blocks and chars == length else []
         achievable += best
-        blocks = constant.blocks(text, length)
-        moved = sum(tokens.of(text[block.start : block.end]) for block in blocks)
-        potential += cacheable(own + moved) * view.group.hit_share(view.share)
-        distances += [blocks[0].start - length] if blocks else []
+        potential += max(reordered)
     keyed = sum(pair.request.has_cache_key for pair in pairs)
     distance = sorted(distances)[len(distances) // 2] if distances else 0
     return _Prompts(texts, beginnings, achievable / len(texts), potential / len(texts), distance, keyed)
@@ -98,7 +100,9 @@ def _uncached(view: WorkloadView, context: AdviceContext, prompts: _Prompts, cac
     return context.finding(
         Waste.UNCACHED_PREFIX,
         view.subject,
-        what=f"{prompts.achievable:,.0f} tokens at the beginning of a prompt could be cached, {cached:,.0f} are.",
+        what=(
+            f"On average {prompts.achievable:,.0f} tokens at a prompt's beginning could be cached, {cached:,.0f} are."
+        ),
         how=_how_to_cache(view, context, prompts),
         tokens=gained,
         effect=SavingEffect.CACHED,

@@ -7,10 +7,11 @@ of tokens, and are represented by a digest, so that the same image is the same t
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Final
 
-PROMPT_CHARS_MAX: Final = 64 * 1024
-"""Characters kept of a prompt: about 16,000 tokens, ten times the prompts that OpenAI's caching begins with."""
+PROMPT_BYTES_MAX: Final = 64 * 1024
+"""UTF-8 kept of a prompt: about 16,000 tokens in any script, more than ten times what OpenAI's caching begins with."""
 VALUES_MAX: Final = 50_000
 """Values of a body that are read: more than fit the text that is kept, unless most of them are empty."""
 IMAGE_BYTES: Final = 765 * 4
@@ -26,43 +27,58 @@ class Prompt:
     """The prompt of one request.
 
     Attributes:
-        text: Its parts, each ended by a line break; at most `PROMPT_CHARS_MAX` characters.
+        text: Its parts, each ended by a line break; at most `PROMPT_BYTES_MAX` of UTF-8.
         kept_bytes: UTF-8 bytes of `text`.
         bytes_total: Those of the whole prompt.
         instructions: Characters of `text` up to the end of the instructions.
+        definitions: Characters of `text` up to the end of tools and schemas.
     """
 
     text: str
     kept_bytes: int
     bytes_total: int
     instructions: int
+    definitions: int = 0
 
 
 def prompt_of(body: Mapping[str, Any]) -> Prompt:
     """Return the prompt of a request's body. Never raises, whatever JSON it is."""
     kept: list[str] = []
-    room, total, instructions = PROMPT_CHARS_MAX, 0, 0
-    for text, is_instruction in _parts(body):
-        total += len(text.encode(errors="replace")) + 1 if not text.startswith("\0") else IMAGE_BYTES
+    room, chars, total, instructions, definitions = PROMPT_BYTES_MAX, 0, 0, 0, 0
+    for text, kind in _parts(body):
+        written = text.encode(errors="replace")
+        total += len(written) + 1 if not text.startswith("\0") else IMAGE_BYTES
         if room > 0:
-            kept.append(text[: room - 1] + "\n")
-            room -= len(kept[-1])
-        if is_instruction:
-            instructions = PROMPT_CHARS_MAX - room
+            kept.append(written[: room - 1].decode(errors="ignore") + "\n")
+            room -= min(room, len(written) + 1)
+            chars += len(kept[-1])
+        if kind is not _Part.MESSAGE:
+            instructions = chars
+        if kind is _Part.DEFINITION:
+            definitions = chars
     joined = "".join(kept)
-    return Prompt(joined, len(joined.encode(errors="replace")), total, instructions)
+    return Prompt(joined, len(joined.encode()), total, instructions, definitions)
 
 
-def _parts(body: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Yield the texts in order, and whether each belongs to the instructions."""
+class _Part(Enum):
+    """What a text of a body belongs to."""
+
+    DEFINITION = auto()
+    INSTRUCTION = auto()
+    MESSAGE = auto()
+
+
+def _parts(body: Mapping[str, Any]) -> Iterator[tuple[str, _Part]]:
+    """Yield the texts in order, and what each belongs to."""
     walk = _Walk()
-    for name in ("tools", "functions", *_SCHEMAS, "instructions"):
-        yield from ((text, True) for text in walk.texts(body.get(name)))
+    for name in ("tools", "functions", *_SCHEMAS):
+        yield from ((text, _Part.DEFINITION) for text in walk.texts(body.get(name)))
+    yield from ((text, _Part.INSTRUCTION) for text in walk.texts(body.get("instructions")))
     items = body.get("messages", body.get("input"))
     for item in items if isinstance(items, list) else [items]:
         role = item.get("role") if isinstance(item, Mapping) else None
-        is_instruction = isinstance(role, str) and role in _INSTRUCTING
-        yield from ((text, is_instruction) for text in walk.texts(item))
+        kind = _Part.INSTRUCTION if isinstance(role, str) and role in _INSTRUCTING else _Part.MESSAGE
+        yield from ((text, kind) for text in walk.texts(item))
         if not walk.steps_left:
             return
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from headrace.broker.core.endpoints import ENDPOINT_TABLE
+from headrace.broker.core.endpoints import ENDPOINT_TABLE, Shape, facts_of
 from headrace.broker.spending.advice.finding import CountTokens
 from headrace.broker.spending.advice.prompts import Prompt, prompt_of
 from headrace.schemas.outcome import Cost
@@ -46,7 +46,8 @@ class OutcomeFacts(NamedTuple):
 class RequestFacts(NamedTuple):
     """One request. `packed` holds the kept text of its prompt, `cap` is the cap on each answer.
 
-    `beginning` is its template, else a digest of its instructions' beginning.
+    `beginning` is its template, else a digest of its instructions' beginning; `definitions` are the characters of the
+    text up to the end of tools and schemas.
     """
 
     lane: str
@@ -60,6 +61,7 @@ class RequestFacts(NamedTuple):
     kept_bytes: int
     packed: bytes
     beginning: str
+    definitions: int = 0
 
     def text(self) -> str:
         """Return the kept text of its prompt."""
@@ -124,11 +126,12 @@ def facts_of_request(decoded: DecodedRequest, lane: str) -> RequestFacts:
         cap_name=cap_name,
         answers=_amount(request.body.get("n")) or 1,
         has_cache_key=isinstance(request.body.get("prompt_cache_key"), str),
-        is_cacheable=request.endpoint != "embeddings",
+        is_cacheable=facts_of(request.endpoint).shape is not Shape.VECTORS,
         bytes_total=prompt.bytes_total,
         kept_bytes=prompt.kept_bytes,
         packed=zlib.compress(prompt.text.encode(errors="replace"), 1),
         beginning=request.template or beginning_of(prompt),
+        definitions=prompt.definitions,
     )
 
 

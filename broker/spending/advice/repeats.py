@@ -1,4 +1,7 @@
-"""Parts of a prompt that stand in it more than once."""
+"""Parts of a prompt that stand in it more than once.
+
+Tools and schemas are left out: what they have in common, each of them must state.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -62,7 +65,7 @@ def _repeated(view: WorkloadView, context: AdviceContext) -> _Repeated:
     counts, cached, found = TokenCounts(view, context), view.sums.cached / view.calls, _Repeated()
     for pair in view.joined:
         text = pair.request.text()
-        repeats = repeats_in(text)
+        repeats = repeats_in(text, pair.request.definitions)
         tokens = sum(counts.of(part) for part in repeats.texts)
         found.tokens += tokens
         found.prompts += bool(repeats.texts)

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,8 @@ BLOCK_BYTES: Final = 256
 """Shorter constant text, such as the label of a field, is not worth another order."""
 REPEAT_BYTES: Final = 80
 """Shorter lines and sentences may well stand twice in a prompt, such as a name or a field of JSON."""
+ROW_BYTES: Final = 320
+"""Lines that stand more often may be equal rows of a table, so of those more must follow each other, and differ."""
 _CLAUSE: Final = re.compile(r"[^\n.!?;,}\]。！？]*[\n.!?;,}\]。！？]+|[^\n.!?;,}\]。！？]+")  # noqa: RUF001 — ends of CJK sentences
 _SENTENCE: Final = re.compile(r"[^\n.!?。！？]*[\n.!?。！？]+|[^\n.!?。！？]+")  # noqa: RUF001 — the same
 
@@ -63,33 +66,44 @@ class ConstantText:
         return blocks
 
 
-def repeats_in(text: str) -> Repeats:
-    """Return the parts of a prompt that stand in it before: lines and sentences that follow each other there too."""
+def repeats_in(text: str, after: int = 0) -> Repeats:
+    """Return the parts of a prompt that stand in it before: lines and sentences that follow each other there too.
+
+    What lies before `after` is not looked at.
+    """
     last_seen: dict[str, int] = {}
     parts: list[str] = []
     first_at = len(text)
     start = end = 0
     expected = -1
-    for number, match in enumerate(_SENTENCE.finditer(text)):
+    times = Counter(match.group().strip() for match in _SENTENCE.finditer(text, after))
+    for number, match in enumerate(_SENTENCE.finditer(text, after)):
         sentence = match.group().strip()
         before = last_seen.get(sentence, -1) if sentence else expected
         last_seen[sentence] = number
         if before >= 0 and before == expected:
             end, expected = match.end(), before + 1
             continue
-        first_at = min(first_at, _take(parts, text, start, end))
+        first_at = min(first_at, _take(parts, text, start, end, times))
         start, end, expected = (match.start(), match.end(), before + 1) if before >= 0 else (0, 0, -1)
-    first_at = min(first_at, _take(parts, text, start, end))
+    first_at = min(first_at, _take(parts, text, start, end, times))
     return Repeats(tuple(parts), first_at)
 
 
-def _take(parts: list[str], text: str, start: int, end: int) -> int:
+def _take(parts: list[str], text: str, start: int, end: int, times: Mapping[str, int]) -> int:
     """Take a repeated part that is long enough; return where it begins, or the end of the text."""
     part = text[start:end]
     if len(part.encode(errors="replace")) < REPEAT_BYTES:
         return len(text)
+    sentences = {match.group().strip() for match in _SENTENCE.finditer(part)}
+    if max(times[sentence] for sentence in sentences) > 2 and _bytes_in(sentences) < ROW_BYTES:
+        return len(text)
     parts.append(part)
     return start
+
+
+def _bytes_in(texts: Iterable[str]) -> int:
+    return sum(len(text.encode(errors="replace")) for text in texts)
 
 
 def _close(blocks: list[Block], text: str, start: int, end: int) -> None:

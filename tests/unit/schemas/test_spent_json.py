@@ -81,6 +81,13 @@ def test_what_is_no_outcome_of_this_version_is_refused(record: Record) -> None:
         b'"cost": {"micro_usd": Infinity}',
         b'"cost": {"micro_usd": -1}',
         b'"charge_tokens": 1' + b"0" * 400,
+        b'"charge_tokens": -1' + b"0" * 400,
+        b'"attempts": -1',
+        b'"usage": {"input_tokens": -1, "output_tokens": 2}',
+        b'"usage": {"input_tokens": -1' + b"0" * 400 + b', "output_tokens": 1' + b"0" * 400 + b"}",
+        b'"usage": {"reasoning_tokens": 1' + b"0" * 400 + b"}",
+        b'"usage": {"cache_write_tokens": -1}',
+        b'"usage": {"image_tokens": -1}',
     ],
 )
 def test_amounts_that_no_call_has_are_refused(amounts: bytes) -> None:

@@ -44,3 +44,11 @@ def test_beyond_a_number_of_values_the_smallest_are_put_together_and_nothing_is_
     assert {"v2", "v60", OTHERS} <= set(found.rows)
     assert sum(sum(row.pico_usd) for row in found.rows.values()) == 101
     assert sum(sum(row.tokens) for row in found.rows.values()) == 2_099
+
+
+def test_a_period_of_many_years_takes_no_more_memory() -> None:
+    found = timeline(timedelta(days=20_000))
+    for number in range(2_000):
+        found.add(f"v{number}", hour_of(UNTIL) - number, 1, 1)
+    assert len(found.rows) * found.bins < 500_000
+    assert sum(sum(row.tokens) for row in found.rows.values()) == 2_000

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.broker.cli.report import advice
-from headrace.broker.cli.report.advice import show_findings
+from headrace.broker.cli.report.advice import AdviceGiven, show_advice
 from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect, Waste
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest
@@ -41,6 +41,7 @@ class Spy:
         self.ids: list[str] = []
         self.requests: list[tuple[str, str]] = []
         self.left_out = 7
+        self.days = 0.0
         SPIES.append(self)
 
     def outcome(self, outcome: AdvisedOutcome) -> None:
@@ -53,7 +54,8 @@ class Spy:
     def request(self, decoded: DecodedRequest, lane: str = "") -> None:
         self.requests.append((decoded.request.id, lane))
 
-    def findings(self, *, show_prompts: bool = False) -> list[AdviceFinding]:
+    def findings(self, *, days: float, show_prompts: bool = False) -> list[AdviceFinding]:
+        self.days = days
         return [one(excerpts=("You are a mill.",) if show_prompts else ())]
 
 
@@ -102,13 +104,44 @@ def test_requests_beyond_the_filters_or_the_period_are_not_handed_over(
 ) -> None:
     world.publish(*(completed(id=name, template="welcome") for name in ("a", "b", "d")))
     world.publish(completed(id="c", template="welcome", tier_served="flex"), completed(id="e", template="bye"))
+    ask(world, "d", minutes=13 * 24 * 60)
     ask(world, "a")
     ask(world, "b", lane="urgent")
     ask(world, "c", service_tier="flex")
-    ask(world, "d", minutes=-30)
     ask(world, "e")
     told(capsys, "--advice", "--lane", "bulk", "--tier", "default", "--template", "wel*")
     assert spies[0].requests == [("a", "bulk")]
+
+
+def test_a_request_that_waited_in_its_lane_before_the_period_is_handed_over(
+    world: World, capsys: pytest.CaptureFixture[str], spies: list[Spy]
+) -> None:
+    """Nor does the clock of the machine that submitted it matter."""
+    world.publish(completed(id="a"), completed(id="b"))
+    ask(world, "a", minutes=3 * 24 * 60)
+    ask(world, "b", minutes=-30)
+    assert told(capsys, "--advice", "--since", "24h")["advice_requests"] == 2
+    assert spies[0].requests == [("a", "bulk"), ("b", "bulk")]
+
+
+@pytest.mark.parametrize(("oldest", "days"), [(8, 7), (3, 3), (0, 0)])
+def test_a_day_is_the_mean_of_the_period_or_of_the_time_since_the_first_outcome(
+    world: World, capsys: pytest.CaptureFixture[str], spies: list[Spy], oldest: int, days: int
+) -> None:
+    world.publish(completed(timedelta(days=oldest, minutes=5)), completed(timedelta(minutes=4)))
+    told(capsys, "--advice")
+    assert spies[0].days == pytest.approx(days, abs=0.05)
+
+
+def test_advice_without_any_request_says_that_it_saw_no_prompt(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.publish(completed(id="a"))
+    assert "Prompts were not looked at" in printed(capsys, "--advice")
+    ask(world, "a")
+    assert "Prompts were not looked at" not in printed(capsys, "--advice")
+    found = told(capsys, "--advice")
+    assert (found["advice_requests"], found["advice_left_out"]) == (1, 7)
 
 
 def test_filters_by_what_answered_keep_the_requests_that_were_asked_for_otherwise(
@@ -141,7 +174,7 @@ def test_without_advice_there_is_none(world: World, capsys: pytest.CaptureFixtur
 
 
 def test_nothing_found_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    show_findings([])
+    show_advice(AdviceGiven([], 1))
     out = capsys.readouterr().out
     assert "Nothing was found" in out
     assert "Not looked at" not in out
@@ -158,12 +191,13 @@ def test_nothing_found_is_said(capsys: pytest.CaptureFixture[str]) -> None:
 def test_money_is_said_where_some_is_saved(
     given: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show_findings([one(**given)])
+    show_advice(AdviceGiven([one(**given)], 1))
     assert said in capsys.readouterr().out
 
 
 def test_a_finding_without_a_price_or_a_template_says_what_it_has(capsys: pytest.CaptureFixture[str]) -> None:
-    show_findings([one(template=None, lane="bulk", micro_usd_a_day=None, effect=SavingEffect.AT_STAKE, evidence={})])
+    finding = one(template=None, lane="bulk", micro_usd_a_day=None, effect=SavingEffect.AT_STAKE, evidence={})
+    show_advice(AdviceGiven([finding], 1))
     out = capsys.readouterr().out
     assert "no template, gpt-4o, lane bulk: 1.23 M tokens a day are at stake.\n" in out
     assert "Evidence" not in out

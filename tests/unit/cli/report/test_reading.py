@@ -8,6 +8,7 @@ from headrace.broker.cli.report.reading import read_results
 from headrace.broker.range_ports import RangeLog
 from headrace.broker.spending.question import ReportPeriod, ReportQuestion
 from headrace.broker.spending.tally import SpendingTally
+from headrace.schemas.codec import encode_outcome
 from tests.unit.cli.report.world import NOW, RESULTS, TOTALS, World, completed, failed, told, world
 
 __all__ = ["world"]
@@ -73,3 +74,25 @@ def test_totals_that_lack_a_part_of_the_earlier_period_are_not_compared_with(
     assert told(capsys)["compared_with"]["topic"] == TOTALS
     world.kafka.logs(TOTALS)[0].trim(1)
     assert told(capsys)["compared_with"] is None
+
+
+@pytest.mark.parametrize("until", ["now", "then"])
+def test_a_record_with_a_date_in_the_future_hides_no_outcome_behind_it(
+    world: World, capsys: pytest.CaptureFixture[str], until: str
+) -> None:
+    """As of a leader whose clock was wrong for a while."""
+    ended = 0 * DAY if until == "now" else 3 * DAY
+    for ago, dated in ((5 * DAY, 5 * DAY), (4 * DAY, ended - DAY), (3.5 * DAY, 3.5 * DAY)):
+        world.at = NOW - dated
+        world.kafka.append(RESULTS, encode_outcome(completed(ago), time=world.at), partition=0)
+    assert told(capsys, "--until", f"{NOW - ended:%Y-%m-%dT%H:%M:%SZ}")["total"]["outcomes"] == 3
+
+
+def test_a_topic_of_which_retention_has_left_nothing_is_not_called_complete(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.publish(completed(6 * DAY), completed(5 * DAY))
+    world.kafka.logs(RESULTS)[0].trim(2)
+    found = told(capsys)
+    assert (found["total"]["outcomes"], found["reaches_back_to"] is None) == (0, False)
+    assert "--from totals" in " ".join(found["notes"])

@@ -1,6 +1,7 @@
 """`headrace report` on a Kafka in memory."""
 
 import csv
+import json
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -103,8 +104,52 @@ def test_without_totals_it_comes_from_results_that_have_all_of_it(
 def test_csv_has_a_header_and_a_line_for_each_row(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     world.publish(completed(tenant='a,"b"'), completed(tenant="=c"), completed(cost=Cost(micro_usd=0.25)))
     rows = [*csv.DictReader(StringIO(printed(capsys, "--csv", "--by", "tenant")))]
-    assert [(row["tenant"], row["micro_usd"]) for row in rows] == [("=c", "15000"), ('a,"b"', "15000"), ("", "0.25")]
+    assert [(row["tenant"], row["micro_usd"]) for row in rows] == [("'=c", "15000"), ('a,"b"', "15000"), ("", "0.25")]
     assert {row["tokens_p95"] for row in rows} == {str(told(capsys)["total"]["tokens_p95"])}
+
+
+@pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "+1", "-2", "@SUM(A1)", "\t=1", "\uff1d1"])
+def test_no_name_is_a_formula_of_a_spreadsheet(world: World, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    world.publish(completed(tenant=name))
+    [row] = csv.DictReader(StringIO(printed(capsys, "--csv", "--by", "tenant")))
+    assert row["tenant"] == f"'{name}"
+    assert told(capsys, "--by", "tenant")["rows"][0]["tenant"] == name
+
+
+def test_an_end_beyond_the_calendar_is_an_end_in_a_year(
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    world.publish(completed())
+    plot = str(tmp_path / "a.png")
+    assert main(["report", "--since", "7d", "--until", "9999-12-31T23:59:59Z", "--plot", plot, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["total"]["outcomes"] == 1
+    assert found["until"] < f"{NOW + 367 * DAY:%Y-%m-%d}"
+
+
+def test_the_earlier_period_of_totals_has_whole_hours_and_says_so(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.publish(completed())
+    world.total([completed(7 * DAY + 90 * HOUR / 60)])
+    compared = told(capsys, "--since", "3h")["compared_with"]
+    assert [compared[end][14:19] for end in ("since", "until")] == ["00:00", "00:00"]
+
+
+def test_a_chart_that_cannot_be_written_costs_no_report(
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    world.publish(completed())
+    (tmp_path / "a.png").mkdir()
+    assert "$0.0150" in printed(capsys, "--plot", str(tmp_path / "a.png"), code=2)
+
+
+def test_names_without_a_letter_in_any_font_are_drawn_without_a_warning(
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    world.publish(completed(tenant="_日本語"), completed(tenant="\U0001fae8"))
+    printed(capsys, "--by", "tenant", "--plot", str(tmp_path / "a.png"))
+    assert capsys.readouterr().err == ""
 
 
 def test_rows_beyond_top_are_one(world: World, capsys: pytest.CaptureFixture[str]) -> None:

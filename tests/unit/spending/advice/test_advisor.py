@@ -12,7 +12,7 @@ from headrace.schemas.spending import AdvisedOutcome
 from tests.unit.spending.advice.made import NOON, advised, answered, asked, only, text
 
 SECRET = "the combination of the safe"
-CONSTANT = f"{SECRET} is told to every model. " * 250
+CONSTANT = "".join(f"{SECRET} is told to model {n}. " for n in range(250))
 
 
 def wasteful() -> tuple[list[AdvisedOutcome], list[DecodedRequest]]:

@@ -82,3 +82,15 @@ def test_without_prices_there_is_no_amount_of_money_and_no_question_of_a_model()
 def test_a_price_that_is_no_amount_of_money_is_no_price(micro_usd: float) -> None:
     outcomes = [answered(n, finish="length", cost=Cost(micro_usd=micro_usd)) for n in range(100)]
     assert only(advised(outcomes, prices=None), Waste.CUT_OFF).micro_usd_a_day is None
+
+
+def test_labels_that_end_at_their_cap_are_meant_to() -> None:
+    """A classifier asks for one token, and every one of its answers ends with `length`."""
+    outcomes = [answered(n, finish="length", output=1, model="gpt-4o-mini") for n in range(2_000)]
+    assert Waste.CUT_OFF not in {each.kind for each in advised(outcomes)}
+
+
+def test_where_all_answers_end_at_their_cap_it_is_a_question() -> None:
+    found = only(advised([answered(n, finish="length") for n in range(100)]), Waste.CUT_OFF)
+    assert found.is_question
+    assert "is what is wanted" in found.how

@@ -40,4 +40,13 @@ def test_texts_that_are_all_the_same_share_all_of_it() -> None:
 
 def test_models_since_gpt_4o_have_a_cache() -> None:
     assert all(map(has_cache, ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-5", "o3", "ft:gpt-4o-mini:acme")))
-    assert not any(map(has_cache, ("gpt-4", "gpt-4-turbo", "gpt-3.5-turbo", "text-embedding-3-small")))
+    assert all(
+        map(has_cache, ("gpt-4.1-mini", "gpt-4.5-preview", "gpt-10", "o4-mini", "chatgpt-4o-latest", "codex-mini"))
+    )
+    assert not any(map(has_cache, ("gpt-4", "gpt-4-turbo", "gpt-4-32k", "gpt-3.5-turbo", "text-embedding-3-small")))
+
+
+def test_nothing_is_known_of_the_caches_of_other_makers() -> None:
+    assert not any(
+        map(has_cache, ("llama-3.3-70b", "claude-sonnet-4", "mistral-large", "my-gpt-4o", "gpt-oss-120b", ""))
+    )

@@ -60,6 +60,15 @@ def test_a_pool_that_is_full_counts_the_bytes_of_what_it_keeps() -> None:
     assert pool.packed_bytes == sum(len(facts.packed) for _, facts in pool.sample.items())
 
 
+def test_prompts_of_any_script_that_hardly_compress_take_no_more() -> None:
+    pool = RequestPool("welcome")
+    for n in range(40):
+        rng = random.Random(n)
+        noise = "".join(chr(rng.randrange(0x4E00, 0x9FA0)) for _ in range(70_000))
+        pool.put(hash_of(str(n)), facts_of_request(asked(n, noise), "bulk"))
+    assert pool.packed_bytes <= GROUP_BYTES_MAX
+
+
 def test_a_pool_keeps_fewer_requests_where_their_text_would_take_more_than_its_bytes() -> None:
     pool = RequestPool("welcome")
     for n in range(60):

@@ -1,3 +1,4 @@
+import random
 import string
 from datetime import timedelta
 
@@ -80,3 +81,56 @@ def test_each_tenant_may_have_a_beginning_of_its_own() -> None:
     contents = [f"{text(8_000, f'tenant {n % 3} ')}\nlead {n:08}" for n in range(60)]
     found = only(found_in(contents), Waste.UNCACHED_PREFIX)
     assert found.tokens_a_day == pytest.approx(59 * (2_000 - 64), rel=0.03)
+
+
+def test_beginnings_of_twenty_tenants_are_all_counted() -> None:
+    """Of 96 prompts that are looked at, some tenants have three or four."""
+    rng = random.Random(3)
+    fronts = [text(6_000, f"tenant {n} ") for n in range(20)]
+    contents = [rng.choice(fronts) + f" lead {n}" for n in range(2_000)]
+    outcomes = [answered(n, input=len(content) // 4) for n, content in enumerate(contents)]
+    found = only(advised(outcomes, [asked(n, content) for n, content in enumerate(contents)]), Waste.UNCACHED_PREFIX)
+    assert found.tokens_a_day == pytest.approx(2_000 * 1_500, rel=0.1)
+
+
+def test_the_cache_of_another_maker_is_known_by_what_it_serves() -> None:
+    contents = [text(8_000) + f" lead {n}" for n in range(100)]
+    requests = [asked(n, content, model="llama-3.3-70b") for n, content in enumerate(contents)]
+    given = {"model": "llama-3.3-70b", "input": 2_000, "output": 2_000}
+    assert advised([answered(n, **given) for n in range(100)], requests) == []
+    served = [answered(n, **given, cached=2_000 if n == 0 else 0) for n in range(100)]
+    assert Waste.UNCACHED_PREFIX in {each.kind for each in advised(served, requests)}
+
+
+def test_tenants_with_a_prompt_of_their_own_have_nothing_to_put_in_another_order() -> None:
+    """They share no text: a rare beginning is not used more often by moving it."""
+    rng = random.Random(4)
+    fronts = ["".join(f"{rng.getrandbits(64):016x} " for _ in range(400)) for _ in range(12)]
+    chosen = [rng.randrange(12) for _ in range(1_000)]
+    called = [NOON + timedelta(seconds=60 * n) for n in range(1_000)]
+    last: dict[int, timedelta] = {}
+    cached = []
+    for n, tenant in enumerate(chosen):
+        at = timedelta(seconds=60 * n)
+        cached.append(1_650 if at - last.get(tenant, -timedelta(days=1)) <= timedelta(seconds=420) else 0)
+        last[tenant] = at
+    outcomes = [answered(n, input=1_710, cached=cached[n], called_at=called[n]) for n in range(1_000)]
+    requests = [asked(n, f"{fronts[tenant]} lead {n}") for n, tenant in enumerate(chosen)]
+    assert advised(outcomes, requests) == []
+
+
+def test_what_a_rare_beginning_could_save_is_what_a_cache_of_some_minutes_serves() -> None:
+    rng = random.Random(6)
+    fronts = ["".join(f"{rng.getrandbits(64):016x} " for _ in range(400)) for _ in range(6)]
+    seconds, last, missing, at = [], {}, 0, 0.0  # type: ignore[var-annotated]
+    chosen = [rng.randrange(6) for _ in range(1_500)]
+    for tenant in chosen:
+        at += rng.expovariate(1 / 60)
+        missing += 1_700 * (at - last.get(tenant, -1e9) <= 420)
+        last[tenant] = at
+        seconds.append(at)
+    outcomes = [answered(n, input=1_710, called_at=NOON + timedelta(seconds=seconds[n])) for n in range(1_500)]
+    requests = [asked(n, f"{fronts[tenant]} lead {n}") for n, tenant in enumerate(chosen)]
+    found = only(advised(outcomes, requests), Waste.UNCACHED_PREFIX)
+    days = max(1.0, (seconds[-1] - seconds[0]) / 86_400)
+    assert found.tokens_a_day == pytest.approx(missing / days, rel=0.1)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from headrace.broker.spending.advice.prompts import IMAGE_BYTES, PROMPT_CHARS_MAX, prompt_of
+from headrace.broker.spending.advice.prompts import IMAGE_BYTES, PROMPT_BYTES_MAX, prompt_of
 
 PARTS = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": "https://a/b.png"}}]
 
@@ -41,8 +41,17 @@ def test_another_image_is_another_text() -> None:
 
 def test_what_is_left_out_of_a_huge_prompt_still_counts() -> None:
     prompt = prompt_of({"messages": [{"role": "user", "content": "é" * 5_000_000}]})
-    assert len(prompt.text) == PROMPT_CHARS_MAX
+    assert PROMPT_BYTES_MAX - 1 <= prompt.kept_bytes == len(prompt.text.encode()) <= PROMPT_BYTES_MAX
     assert prompt.bytes_total == 10_000_001
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "語", "\U0001f600", "\ud800"])
+def test_no_script_takes_more_memory_than_another(letter: str) -> None:
+    prompt = prompt_of(
+        {"messages": [{"role": "system", "content": letter * 30_000}, {"role": "user", "content": letter * 70_000}]}
+    )
+    assert PROMPT_BYTES_MAX - 4 <= prompt.kept_bytes == len(prompt.text.encode()) <= PROMPT_BYTES_MAX
+    assert prompt.instructions == len(prompt.text) or prompt.text[prompt.instructions - 1] == "\n"
 
 
 def test_lone_surrogates_do_not_matter() -> None:
@@ -68,3 +77,16 @@ def test_a_number_of_a_million_digits_takes_no_time() -> None:
     begun = time.process_time()
     assert prompt_of({"input": [10**1_000_000]}).text == "(number)\n"
     assert time.process_time() - begun < 1
+
+
+def test_tools_and_schemas_end_where_instructions_begin() -> None:
+    body = {
+        "tools": [{"name": "tool"}],
+        "response_format": {"type": "text"},
+        "instructions": "Be brief.",
+        "input": "hello",
+    }
+    found = prompt_of(body)
+    assert found.text[: found.definitions].split() == ["name", "tool", "type", "text"]
+    assert found.text[found.definitions : found.instructions] == "Be brief.\n"
+    assert prompt_of({"messages": [{"role": "user", "content": "hello"}]}).definitions == 0
