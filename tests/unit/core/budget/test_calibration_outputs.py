@@ -50,11 +50,14 @@ def test_nor_does_one_change_whose_charge_the_server_has_stated() -> None:
     assert low(budget, now_ms) == 60_000 - (700 + ROUNDING_TOKENS)
 
 
-def test_a_level_that_is_shown_contains_the_output_already() -> None:
+def test_levels_that_are_shown_contain_the_outputs_already_and_none_is_given_back_twice() -> None:
     budget, now_ms = learned(WRITES), 1_200_000
-    budget.reserve(20, 700, now_ms, prices=WRITES)
-    budget.record_answer(20, now_ms + 500, answer((60_000, 59_000, "1s")), SHORT)
-    assert low(budget, now_ms + 500) == 59_000
+    for attempt in (20, 21, 22):
+        budget.reserve(attempt, 700, now_ms + attempt, prices=WRITES)
+    for attempt, left, ended_ms in ((21, 59_500, 500), (20, 59_200, 501), (22, 59_000, 502)):
+        budget.record_answer(attempt, now_ms + ended_ms, answer((60_000, left, "1s")), SHORT)
+    assert budget.corrections == 0
+    assert low(budget, now_ms + 502) == 57_596
 
 
 def test_the_input_that_a_body_only_names_is_settled_with_the_output() -> None:
