@@ -49,6 +49,11 @@ def tenant_mark(tenant: str | None) -> bytes:
     return hashlib.blake2b(json.dumps(tenant).encode(), digest_size=8).digest()
 
 
+def template_mark(model: str, template: str | None) -> bytes:
+    """Return the 8 bytes by which a prompt template used with one model is known: BLAKE2b-64; empty without one."""
+    return b"" if not template else hashlib.blake2b(json.dumps([model, template]).encode(), digest_size=8).digest()
+
+
 def uuid7(unix_ms: int, randomness: bytes) -> str:
     """Build a UUID of version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, then 74 of the 10 bytes' bits."""
     if len(randomness) != 10:

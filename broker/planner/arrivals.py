@@ -33,6 +33,7 @@ class Arrival(NamedTuple):
         tier: The service tier it asks for; empty: it names none.
         references: Input that its body only names; `asked` holds it.
         answer_mark: The mark of its answer, by which later requests name it.
+        template: Its prompt template; empty: it names none.
     """
 
     at_ms: int
@@ -47,6 +48,7 @@ class Arrival(NamedTuple):
     tier: str = ""
     references: tuple[Reference, ...] = ()
     answer_mark: bytes = b""
+    template: str = ""
 
 
 def chat_sizes(

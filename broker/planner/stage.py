@@ -18,6 +18,7 @@ from headrace.broker.planner.arrivals import Arrival
 from headrace.broker.service.core_config import budget_maker, dispatch_rules
 from headrace.broker.service.intake.pricer import fixed_law
 from headrace.broker.settings.whole import Settings
+from headrace.schemas.ids import template_mark
 
 _PRICES_MAX = 16_384  # cached prices: requests of a stream share a few hundred sizes
 _FINGERPRINT = b"planned."  # no id comes twice with another content
@@ -75,7 +76,8 @@ def recogniser(settings: Settings) -> Recognise:
         if limit is None:
             limit = limits[model] = settings.limit_for(model)
         identity = Identity(number.to_bytes(16, "big"), 0, _FINGERPRINT)
-        known = priced(arrival.endpoint, arrival.size, laws.get(limit), arrival.references)
+        template = template_mark(model, arrival.template)
+        known = priced(arrival.endpoint, arrival.size, laws.get(limit), arrival.references, template)
         return Candidate(identity, attempt, model, limit, known, arrival.deadline_ms, None, failures, tier=arrival.tier)
 
     return recognise

@@ -164,7 +164,7 @@ class Calibration:
         if requested and not call.stated:
             self._markup.learn(call.charge, requested, explained=explained)
         is_repriced = self.tariff.version != version
-        corrected = self._settle(call, now_ms)
+        corrected = self._settle(call, verdict, now_ms)
         if self.tariff.estimates_version != estimates_version:
             corrected += self._sends.reprice_unanswered(self._price)
         if corrected:
@@ -186,18 +186,32 @@ class Calibration:
     def _price(self, prices: Prices) -> int:
         return self.to_pay(self.tariff.price(prices), stated=False)
 
-    def _settle(self, call: Reservation, now_ms: int) -> list[tuple[int, int]]:
+    def _settle(self, call: Reservation, verdict: Verdict, now_ms: int) -> list[tuple[int, int]]:
         """Let a call pay its charge, once its answer has told that: see `SentCalls.reprice_unanswered`."""
-        if call.stated:
+        charged, disclosed = self.tariff.charged, self.tariff.disclosed
+        if call.stated or charged is None:
             return []
-        if self.tariff.charged is not None:
-            self.excess = call.paid - self.to_pay(self.tariff.charged, stated=False)
-            if self.burst is not None and self.excess and call.burst:
-                self.burst.correct(self.excess, call.sent_ms, now_ms)
-        if self.tariff.disclosed is None:
+        paid = self.to_pay(charged, stated=False)
+        self.excess = call.paid - paid
+        if self.burst is not None and self.excess and call.burst:
+            self.burst.correct(self.excess, call.sent_ms, now_ms)
+        if self._alone_tells_output(call, verdict):
+            excess = self._sends.disclose(call.number, None, paid)
+        elif disclosed is not None:
+            excess = self._sends.disclose(call.number, disclosed, self._price(disclosed))
+        else:
             return []
-        excess = self._sends.disclose(call.number, self.tariff.disclosed, self._price(self.tariff.disclosed))
         return [(call.number, excess)] if excess else []
+
+    def _alone_tells_output(self, call: Reservation, verdict: Verdict) -> bool:
+        """Return whether no level will correct the output that a call of a template paid in advance.
+
+        Four of five outputs are shorter than what is reserved, so such calls would pay too much for ever.
+        """
+        if not self.tariff.settles(call.endpoint) or any(reading.metric is TOKENS for reading in verdict.readings):
+            return False
+        prices = self._sends.prices_of(call.number)
+        return prices is not None and prices.template != b""
 
     def learn_burst(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""

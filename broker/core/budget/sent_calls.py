@@ -135,9 +135,10 @@ class SentCalls:
             column[index] = 0
         return counted
 
-    def disclose(self, number: int, prices: Prices, paid: int) -> int | None:
+    def disclose(self, number: int, prices: Prices | None, paid: int) -> int | None:
         """Let that call have the prices that its answer has told, and the amount that they make.
 
+        None: the answer has told the amount itself, which no law changes.
         Return the tokens that it was counted with too much; None: it has been forgotten.
         """
         index = self.index_of(number)

@@ -290,13 +290,14 @@ class Lanes:
                 queue.reprice(price)
 
     def reprice_one(self, ticket: Ticket, price: Callable[[Prices], int]) -> bool:
-        """Price the ticket whose turn it is again, if its body does not show its whole input.
+        """Price the ticket whose turn it is again, if its body does not show its whole input, or it names a template.
 
-        More may be known of that input than when it was enqueued: what it names may have been billed meanwhile. Return
-        whether it has another charge now: caps, floors, ceilings and near deadlines may give the turn to another then.
+        More may be known of that input than when it was enqueued, since what it names may have been billed meanwhile,
+        and of how long its template's outputs are. Return whether it has another charge now: caps, floors, ceilings and
+        near deadlines may give the turn to another then.
         """
         prices = ticket.candidate.prices
-        if prices.unshown is None or ticket.stated:
+        if (prices.unshown is None and not prices.template) or ticket.stated:
             return False
         charge = price(prices)
         if charge == ticket.charge:

@@ -6,8 +6,8 @@ laws charge at admission, and an answer's headers are as of then. By the law `us
 and the output when the call ends, and the headers are as of the end, except for those of a stream, which come before
 its answer. So that law has a debit history of its own.
 
-`usage` must reserve tokens for the output while a call is in flight: `output_lengths` learns how many, from the calls
-that end here.
+`usage` must reserve tokens for the output while a call is in flight: `output_lengths` learns how many for each
+template, from the calls that end here.
 
 Comparing an answer with every law, over spans of every length, costs more than all else that the core does for a call.
 So where a law is settled, only a few answers a second are examined, and those get a *glance*: whether the believed law
@@ -25,7 +25,7 @@ from headrace.broker.core.endpoints import Law, Shape, facts_of
 from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, DebitHistory, DebitSpan
 from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from headrace.broker.core.pricing.laws import Prices
-from headrace.broker.core.pricing.output_lengths import OutputLengths
+from headrace.broker.core.pricing.output_lengths import OutputsByTemplate
 from headrace.broker.core.pricing.references import ReferenceKind
 from headrace.broker.core.pricing.telling_spans import Columns, Judged, fitting_laws, most_telling
 from headrace.broker.core.pricing.uncapped_output import CHARGED, UncappedOutput
@@ -64,11 +64,12 @@ class TokenUsage:
 
 @value
 class Sent:
-    """A call in flight: its prices, and its numbers in the two debit histories."""
+    """A call in flight: its prices, its numbers in the two debit histories, and what it keeps for its output."""
 
     prices: Prices
     admission: int
     usage: int = -1
+    kept: int | None = None
 
 
 class LawIdentification:
@@ -78,8 +79,7 @@ class LawIdentification:
         evidence: The resulting evidence.
         errors: Of the last answers that show it: the believed law's charge minus the server's, in tokens per call.
         errors_seen: The number of errors so far.
-        outputs: The lengths of outputs, from which `usage` reserves that of a call in flight.
-        open: Calls in flight.
+        outputs: What `usage` reserves for the outputs of calls in flight, and the lengths it learns that from.
         has_alternatives: Whether more than one law may hold.
     """
 
@@ -91,9 +91,8 @@ class LawIdentification:
         self.evidence = LawEvidence(prices.laws, facts_of(prices.endpoint).recorded_law, believed)
         self.errors: deque[int] = deque(maxlen=ERRORS_MAX)
         self.errors_seen = 0
-        self.outputs = OutputLengths()
+        self.outputs = OutputsByTemplate()
         self._uncapped: UncappedOutput | None = None  # until a call without a cap needs it
-        self.open = 0
         self.has_alternatives = len(prices.laws) > 1
         self._is_of_responses = facts_of(prices.endpoint).shape is Shape.RESPONSE
         self._laws = prices.laws
@@ -139,14 +138,14 @@ class LawIdentification:
 
     def record_send(self, prices: Prices, now_ms: int, unshown: int = 0) -> Sent:
         """Record the sending of a call; its `unshown` input is only an estimate, so it is no evidence for now."""
-        self.open += 1
+        kept = self.outputs.begin(prices.template)
         sure = prices.unshown is None
         charges = prices.tokens if sure else prices.with_input(unshown).tokens
         admission = self._admissions.debit(now_ms, charges, sure=sure)
         if self._usage_index is None:
-            return Sent(prices, admission)
+            return Sent(prices, admission, kept=kept)
         tokens = charges[self._usage_index]
-        return Sent(prices, admission, self._endings.debit(now_ms, (tokens, tokens), sure=sure))
+        return Sent(prices, admission, self._endings.debit(now_ms, (tokens, tokens), sure=sure), kept)
 
     def charges_all_input(self, prices: Prices) -> bool:
         """Return whether all input of such a call is known to be charged at admission, shown or not.
@@ -169,7 +168,7 @@ class LawIdentification:
         if self._usage_index is not None:
             tokens = prices.tokens[self._usage_index]
             self._endings.disclose(sent.usage, (tokens, tokens))
-        return Sent(prices, sent.admission, sent.usage)
+        return Sent(prices, sent.admission, sent.usage, sent.kept)
 
     def record_foreign_send(self, now_ms: int) -> None:
         """Record the sending of a call of another endpoint, which these laws do not price."""
@@ -178,14 +177,14 @@ class LawIdentification:
 
     def record_refusal(self, sent: Sent, *, charged: bool) -> None:
         """Record a refusal; the call was not charged, unless this server charges for refusals as well."""
-        self.open -= 1
+        self.outputs.end(sent.kept)
         if not charged:
             self._admissions.strike(sent.admission)
             self._endings.strike(sent.usage)
 
     def record_loss(self, sent: Sent) -> None:
         """Record an end that does not tell whether the call was charged."""
-        self.open -= 1
+        self.outputs.end(sent.kept)
         self._admissions.doubt(sent.admission)
         self._endings.doubt(sent.usage)
 
@@ -196,10 +195,10 @@ class LawIdentification:
 
         `early`: the headers came when the answer began, so they are as of the call's admission by every law.
         """
-        self.open -= 1
+        self.outputs.end(sent.kept)
         if usage is not None:
             covered = 0 if self._usage_index is None else sent.prices.covered
-            self.outputs.record(max(0, usage.output - covered))
+            self.outputs.record(max(0, usage.output - covered), sent.prices.template)
         ending, output = (-1, 0) if self._usage_index is None else self._settle(sent, self._usage_index, usage, now_ms)
         ending = sent.usage if early else ending if output else -1
         if not self.is_due(now_ms):
@@ -243,10 +242,10 @@ class LawIdentification:
             return max(prices.tokens)
         tokens = prices.tokens[prices.laws.index(law)]
         if law is Law.USAGE:
-            return tokens + self.outputs.reserved
+            return tokens + self.outputs.of(prices.template).reserved
         if not prices.uncapped or law not in CHARGED:
             return tokens
-        return self._sizes().applied(law, tokens, prices.uncapped)
+        return self._sizes().applied(law, tokens, prices.uncapped, self.outputs.of(prices.template))
 
     def uncapped_size(self) -> int:
         """Return the size that the server assumes for an output without a cap; 0 if no price depends on it."""

@@ -84,6 +84,7 @@ class Prices:
         uncapped: Answers without a cap on their output, as many as `n` asks for; 0 if the body states a cap.
         input_tokens: The input that the body shows, as it is billed.
         images: In the input.
+        template: Mark of its model and prompt template, whose outputs have lengths of their own; empty: none is named.
     """
 
     endpoint: str
@@ -94,6 +95,7 @@ class Prices:
     uncapped: int = 0
     input_tokens: int = 0
     images: int = 0
+    template: bytes = b""
 
     @classmethod
     def flat(cls, tokens: int, law: Law = Law.DOCUMENTED, endpoint: str = "") -> "Prices":
@@ -118,10 +120,16 @@ def charge(law: Law, size: RequestSize) -> int:
     return max(1, min(PRICE_MAX, _LAWS[law](size)))
 
 
-def prices(endpoint: str, size: RequestSize, law: Law | None = None, references: tuple[Reference, ...] = ()) -> Prices:
+def prices(
+    endpoint: str,
+    size: RequestSize,
+    law: Law | None = None,
+    references: tuple[Reference, ...] = (),
+    template: bytes = b"",
+) -> Prices:
     """Return the charge by each law that may hold for the endpoint; only by `law`, if an operator has named one.
 
-    `references` name input that the body does not show.
+    `references` name input that the body does not show; `template` is as in `Prices`.
     """
     facts = facts_of(endpoint)
     laws = facts.laws if law is None else (law,)
@@ -138,7 +146,8 @@ def prices(endpoint: str, size: RequestSize, law: Law | None = None, references:
         unshown = Unshown(references, min(PRICE_MAX, _usage(size)), tuple(inputs))
     uncapped = size.choices if size.output_tokens_max is None and facts.output_caps else 0
     billed = min(PRICE_MAX, _usage(size))
-    return Prices(facts.name, laws, at_admission, covered, unshown, uncapped, billed, min(PRICE_MAX, size.images))
+    images = min(PRICE_MAX, size.images)
+    return Prices(facts.name, laws, at_admission, covered, unshown, uncapped, billed, images, template)
 
 
 def measure(endpoint: str, body: Mapping[str, object], input_tokens: int) -> RequestSize:

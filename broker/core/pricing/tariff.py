@@ -136,7 +136,7 @@ class Tariff:
         if not self._settles:
             return 0
         return sum(
-            identification.open * identification.outputs.reserved
+            identification.outputs.outstanding()
             for identification in self._identifications.values()
             if identification.settles
         )

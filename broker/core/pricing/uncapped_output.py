@@ -47,12 +47,16 @@ class UncappedOutput:
             return self._stated.tokens
         return self._outputs.reserved if law is Law.DOCUMENTED else 0
 
-    def applied(self, law: Law, tokens: int, answers: int) -> int:
-        """Return the charge by that law of a call for `answers` without a cap, whose body costs `tokens`."""
+    def applied(self, law: Law, tokens: int, answers: int, outputs: OutputLengths | None = None) -> int:
+        """Return the charge by that law of a call for `answers` without a cap, whose body costs `tokens`.
+
+        `outputs` are the lengths of calls like it, if they are known apart.
+        """
         if law not in CHARGED:
             return tokens
         if self._stated is None:
-            return max(tokens, self._outputs.reserved) if law is Law.DOCUMENTED else tokens
+            recent = self._outputs if outputs is None else outputs
+            return max(tokens, recent.reserved) if law is Law.DOCUMENTED else tokens
         assumed = answers * self._stated.tokens
         if law is Law.CHAT_LEGACY:
             assumed += tokens - answers * LEGACY_OUTPUT_TOKENS

@@ -32,7 +32,7 @@ from headrace.broker.service.intake.outreach import reaching
 from headrace.broker.settings.limits import settings_of
 from headrace.broker.settings.whole import Settings
 from headrace.schemas.copies import StatedIdentity, stated_identity
-from headrace.schemas.ids import fingerprint, id_hash, tenant_mark
+from headrace.schemas.ids import fingerprint, id_hash, template_mark, tenant_mark
 from headrace.schemas.record import Record
 from headrace.schemas.refusals import MODEL_NAME_MAX, refusal_of
 from headrace.schemas.request import GenerationRequest, deadline_of
@@ -132,7 +132,7 @@ class Pricer:
             attempt=decoded.attempt,
             model=model,
             limit=limit,
-            prices=self._prices(request, size, limit),
+            prices=self._prices(request, size, limit, model),
             deadline_ms=self._clock.to_loop_ms(self._deadline(lane, decoded, submitted_at)),
             refusal=self._refusal(request, model),
             failures=decoded.failures,
@@ -143,9 +143,9 @@ class Pricer:
             tier=request.tier,
         )
 
-    def _prices(self, request: GenerationRequest, size: RequestSize, limit: str) -> Prices:
-        named = references(request.endpoint, request.body)
-        return prices(request.endpoint, size, fixed_law(self._settings, limit), named)
+    def _prices(self, request: GenerationRequest, size: RequestSize, limit: str, model: str) -> Prices:
+        named, template = references(request.endpoint, request.body), template_mark(model, request.template)
+        return prices(request.endpoint, size, fixed_law(self._settings, limit), named, template)
 
     def input_tokens(self, request: GenerationRequest, model: str) -> int:
         """Count the tokens of the request's texts with the tokenizer, or estimate by bytes where it cannot."""

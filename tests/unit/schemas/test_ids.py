@@ -3,7 +3,7 @@ import uuid
 
 import pytest
 
-from headrace.schemas.ids import fingerprint, id_hash, is_valid_id, uuid7
+from headrace.schemas.ids import fingerprint, id_hash, is_valid_id, template_mark, uuid7
 
 
 @pytest.mark.parametrize("candidate", ["a", "lead-8841-email", "~" * 128, "two words"])
@@ -23,6 +23,13 @@ def test_an_id_is_hashed_as_the_protocol_says() -> None:
 def test_a_fingerprint_is_that_of_compact_sorted_json() -> None:
     expected = hashlib.blake2b(b'["acme","embeddings",{"a":[1,"\\u00fc"],"b":null}]', digest_size=8).digest()
     assert fingerprint("acme", "embeddings", {"b": None, "a": [1, "ü"]}) == expected
+
+
+def test_a_template_is_marked_with_its_model_and_none_is_empty() -> None:
+    expected = hashlib.blake2b(b'["gpt-4o", "e-mail \\ud800"]', digest_size=8).digest()
+    assert template_mark("gpt-4o", "e-mail \ud800") == expected
+    assert template_mark("gpt-4.1", "e-mail \ud800") != expected
+    assert [template_mark("gpt-4o", name) for name in (None, "")] == [b"", b""]
 
 
 def test_a_fingerprint_tells_tenants_endpoints_and_bodies_apart() -> None:

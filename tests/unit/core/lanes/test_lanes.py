@@ -311,17 +311,19 @@ def test_all_waiting_tickets_are_told_lane_by_lane() -> None:
     assert lanes.waiting_lanes() == ["urgent", "bulk"]
 
 
-def test_a_ticket_that_names_input_is_priced_again_in_its_turn_and_no_other_one() -> None:
+def test_a_ticket_that_names_input_or_a_template_is_priced_again_in_its_turn_and_no_other_one() -> None:
     lanes = Lanes(LANES, Tenants())
-    shown, named, stated = waiting("standard"), waiting("standard"), waiting("standard")
+    shown, named, stated, known = [waiting("standard") for _ in range(4)]
     unshown = Unshown((Reference(ReferenceKind.FILE, b"f"),), 90, (100,))
     for each in (named, stated):
         prices = replace(each.candidate.prices, unshown=unshown)
         each.candidate = replace(each.candidate, prices=prices)
+    prices = replace(known.candidate.prices, template=b"sorts...")
+    known.candidate = replace(known.candidate, prices=prices)
     stated.stated = True
-    for each in (shown, named, stated):
+    for each in (shown, named, stated, known):
         lanes.queue("standard").append(each)
         for _ in range(2):
             lanes.reprice_one(each, lambda _: 700)
-    assert [each.charge for each in (shown, named, stated)] == [100, 700, 100]
+    assert [each.charge for each in (shown, named, stated, known)] == [100, 700, 100, 700]
     assert lanes.is_sound()

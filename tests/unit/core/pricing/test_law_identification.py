@@ -30,7 +30,7 @@ def test_each_law_of_chat_is_found_out_and_fits_without_error() -> None:
         assert server.witness.settles == (law is Law.USAGE)
         assert server.witness.errors_seen > 0
         assert set(server.witness.errors) == {0}
-        assert server.witness.open == 0
+        assert server.witness.outputs.outstanding() == 0
 
 
 def test_an_error_is_shown_a_call_as_what_we_take_more() -> None:
@@ -117,7 +117,7 @@ def test_a_span_with_a_lost_call_or_one_of_another_endpoint_says_nothing() -> No
     server.now_ms += 100
     server.call(foreign=900)
     assert server.witness.evidence.pieces == pieces
-    assert server.witness.open == 0
+    assert server.witness.outputs.outstanding() == 0
 
 
 def test_an_answer_without_figures_is_silence_and_one_without_usage_says_nothing_of_usage() -> None:

@@ -102,6 +102,20 @@ def test_usage_holds_the_output_of_calls_in_flight() -> None:
     assert tariff.outstanding() == 400
 
 
+def test_usage_holds_as_much_as_the_outputs_of_the_calls_own_templates_take() -> None:
+    tariff, sorts = Tariff({CHAT: Law.USAGE}), replace(ASKED, template=b"sorts...")
+    for number in range(10):
+        tariff.record_send(number, sorts if number % 2 else ASKED, 0)
+        tariff.record_answer(number, None, TokenUsage(107, 20 if number % 2 else 400), 500)
+    version = tariff.version
+    assert [tariff.price(each) for each in (ASKED, sorts)] == [507, 127]
+    tariff.record_send(11, sorts, 9_000)
+    tariff.record_send(12, ASKED, 9_000)
+    assert (tariff.outstanding(), tariff.version) == (420, version)
+    tariff.record_refusal(11, None)
+    assert tariff.outstanding() == 400
+
+
 def test_other_laws_hold_nothing_for_outputs() -> None:
     tariff = Tariff({CHAT: Law.DOCUMENTED})
     answered(tariff, 1, 60_000 - 300, output=400)

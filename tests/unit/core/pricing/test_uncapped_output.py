@@ -26,6 +26,14 @@ def test_documented_takes_the_output_for_as_long_as_recent_ones() -> None:
     assert learned.applied(Law.USAGE, 100, 1) == 100
 
 
+def test_an_output_whose_template_is_known_is_as_long_as_that_ones() -> None:
+    own, learned = OutputLengths(), uncapped(500)
+    own.record(40)
+    assert [learned.applied(Law.DOCUMENTED, 30, 1, lengths) for lengths in (own, None)] == [40, 500]
+    learned.record_stated(Law.DOCUMENTED, 30, 1, 16_384)
+    assert learned.applied(Law.DOCUMENTED, 30, 1, own) == 16_384, "a server's figure holds for all"
+
+
 def test_a_refusal_that_states_its_charge_tells_the_size_of_each_answer() -> None:
     learned = uncapped(500)
     assert learned.record_stated(Law.DOCUMENTED, 100, 2, 32_768)

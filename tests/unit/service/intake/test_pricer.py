@@ -308,6 +308,17 @@ def test_input_that_a_body_only_names_is_priced_in_its_turn() -> None:
     assert candidate(record()).prices.unshown is None
 
 
+def test_a_template_is_known_with_its_model_and_only_by_a_mark() -> None:
+    def mark(model: str, **fields: Any) -> bytes:
+        body = {"model": model, "messages": [{"role": "user", "content": "12345678"}]}
+        return candidate(record(body=body, **fields)).prices.template
+
+    marks = [mark(model, template=name) for model in ("gpt-4o", "gpt-4.1") for name in ("sort", "write")]
+    assert (len({*marks}), {len(each) for each in marks}) == (4, {8})
+    assert mark("gpt-4o", template="sort") == marks[0]
+    assert mark("gpt-4o") == b""
+
+
 @pytest.mark.parametrize("wrong", [5, None, ["resp_1"], {"id": 7}, "x" * 200_000, "\ud800"])
 def test_ids_of_any_kind_and_size_raise_nothing(wrong: object) -> None:
     named = {"previous_response_id": wrong, "conversation": wrong, "prompt": {"id": wrong, "version": wrong}}
