@@ -28,9 +28,8 @@ from headrace.broker.core.ticket import LanePartition, Source, TicketNumber
 from headrace.broker.ports import Outgoing
 from headrace.broker.service.calls.base_url_proof import Proof, mark_of
 from headrace.broker.service.intake.grants import GrantKey
-from headrace.broker.service.publishing.records import _IDS_SAID_EVERY_MS as SAID_EVERY_MS
-from headrace.broker.service.publishing.records import Publication
-from headrace.broker.service.publishing.totals import Totals
+from headrace.broker.service.publishing.ledger_steps import _IDS_SAID_EVERY_MS as SAID_EVERY_MS
+from headrace.broker.service.publishing.records import _fits
 from headrace.schemas import topics
 from headrace.schemas.codec import decode_dead_letter, decode_failure, decode_outcome
 from headrace.schemas.dead_letter import DeadLetter
@@ -40,9 +39,9 @@ from headrace.schemas.outcome import Failed, Outcome
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.core.specimens import identity
-from tests.unit.service.publication_rig import BATCH, NOW, UNPRICED, Rig, headers
+from tests.unit.service.publication_rig import BATCH, NOW, Rig, headers, publication_of
 from tests.unit.service.publishing.test_records import asked
-from tests.unit.service.rig import spending_of
+from tests.unit.service.rig import bookkeeping_of
 
 REPLIES = "crm.replies"
 KEY = GrantKey("c2VjcmV0", 5)
@@ -77,18 +76,15 @@ class Bench(Rig):
         self.told: list[BaseException] = []
         clock = WallClock(lambda: self.loop_s, lambda: NOW)
         replies, grants, self.addressee = Copying(), Granting(), Addressee()
-        self.publication = Publication(
+        self.publication = publication_of(
             self.settings,
             self.hold,
             clock,
-            replies,  # type: ignore[arg-type] # as far as it is asked
-            owner="me",
+            replies,
             contained=self._contained,
-            grants=grants,  # type: ignore[arg-type] # same
-            totals=Totals(),
+            grants=grants,
             proof=Proof(self.addressee, "https://api.openai.com/v1", clock, window_ms=4),
-            costing=UNPRICED,
-            spending=spending_of(self.kafka, clock),
+            bookkeeping=bookkeeping_of(self.kafka, clock),
         )
 
     def _contained(self, step: str, error: BaseException | None = None, **_place: str | int | None) -> None:
@@ -282,10 +278,11 @@ def with_trace(results_bytes: int) -> tuple[Bench, Any]:
 def test_an_outcome_may_be_as_large_as_its_topic_takes_and_no_larger() -> None:
     bench, cargo = with_trace(100_000)
     (empty,) = bench.made(Complete())
-    room = bench.publication._results_max - empty.record.bytes_max
+    results_max = _fits(bench.settings.topics.results.max_message_bytes)
+    room = results_max - empty.record.bytes_max
     cargo.response = {"text": "x" * room}
     (full,) = bench.made(Complete())
-    assert (full.record.bytes_max, outcome_of(full).status) == (bench.publication._results_max, "completed")
+    assert (full.record.bytes_max, outcome_of(full).status) == (results_max, "completed")
     cargo.response = {"text": "x" * (room + 1)}
     (short,) = bench.made(Complete())
     assert outcome_of(short).status == "failed"

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from headrace.broker.clock import WallClock
 from headrace.broker.core.commands import (
     Complete,
     DeadLetterOnly,
@@ -26,9 +25,7 @@ from headrace.broker.ports import Outgoing
 from headrace.broker.service.payloads import Payload
 from headrace.broker.service.publishing.costing import Costing
 from headrace.broker.service.publishing.outcomes import timings_of
-from headrace.broker.service.publishing.records import Publication
 from headrace.broker.service.publishing.short_forms import ShortForms, withdrawn
-from headrace.broker.service.publishing.totals import Totals
 from headrace.broker.testing.prices import MemoryPrices
 from headrace.schemas.codec import decode_outcome
 from headrace.schemas.control import Cancel
@@ -41,7 +38,7 @@ from headrace.schemas.record import Record
 from headrace.schemas.replay_codec import new_id_of
 from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.service.publication_rig import BATCH, NOW, UNPRICED, Rig, failing, headers
-from tests.unit.service.rig import Process, World, grants_of, led, proof_of, spending_of, until
+from tests.unit.service.rig import Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 
 
@@ -363,19 +360,7 @@ def test_of_what_was_paid_the_part_stays_that_can_be_written() -> None:
 
 def test_an_answer_that_cannot_be_written_leaves_its_cost_and_a_whole_letter() -> None:
     rig = Rig()
-    rig.publication = Publication(
-        rig.settings,
-        rig.hold,
-        clock := WallClock(lambda: 100.0, lambda: NOW),
-        rig.replies,
-        owner="me",
-        contained=lambda *_, **__: None,
-        grants=grants_of(clock),
-        totals=Totals(),
-        proof=proof_of(clock),
-        costing=Costing(MemoryPrices(), failing),
-        spending=spending_of(rig.kafka, clock),
-    )
+    rig.publish_with(Costing(MemoryPrices(), failing), contained=lambda *_, **__: None)
     cargo = paid(rig)
     cargo.response = Unwritable()
     outcome, letter = rig.published(Complete())

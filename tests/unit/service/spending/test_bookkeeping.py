@@ -203,7 +203,7 @@ async def test_a_defect_in_the_sums_costs_no_outcome() -> None:
     world.kafka.create(TOTALS)
     process = await started(world)
     await warmed(world)
-    book = process.leadership._parts.spending._book
+    book = process.leadership._parts.bookkeeping._book
     taken = book._largest
     book._largest = None  # type: ignore[assignment] # the defect
     world.kafka.commit_faults.append(CommitFault.LOST)

@@ -11,7 +11,7 @@ from headrace.broker.testing.kafka import KafkaLink
 from headrace.broker.testing.totals_door import MemoryTotals
 from headrace.schemas.record import Record
 from headrace.schemas.spending import HOUR_S, OTHERS, SpendingKey, SpendingTotal, encode_total
-from tests.unit.service.rig import World, spending_of
+from tests.unit.service.rig import World, bookkeeping_of
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = [VIRTUAL_TIME, pytest.mark.timeout(10)]
@@ -22,7 +22,7 @@ class Shown:
         world = World()
         self.clock = world.clock
         self.follower = SpendingFollower(MemoryTotals(KafkaLink(world.kafka), topic="t"), world.clock, said)
-        self.made = SpendingShown(self.follower, spending_of(world.kafka, world.clock), world.clock)
+        self.made = SpendingShown(self.follower, bookkeeping_of(world.kafka, world.clock), world.clock)
 
     @property
     def hour(self) -> int:
