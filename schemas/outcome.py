@@ -4,7 +4,6 @@ Readers keep what they do not know: unknown fields stay, an unknown reason is a 
 that ended in an unknown way did not end with `stop`.
 """
 
-import math
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, NoReturn
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from headrace.schemas.answer_text import refusal_of_answer
 from headrace.schemas.instants import Instant
+from headrace.schemas.money import MICRO_USD_MAX, PICO_PER_MICRO
 from headrace.schemas.outcome_errors import GenerationFailed, OutcomeUnreadable
 from headrace.schemas.sdk_types import as_sdk_type
 from headrace.schemas.structured import Parsed, parsed_as, text_or_raise
@@ -90,10 +90,10 @@ class Cost(BaseModel):
     def pico_usd(self) -> int | None:
         """The same in millionths of a millionth of a US dollar, which adds up without rounding.
 
-        None as well if it is no amount of money, such as 1e308.
+        None as well if it is no amount of money that a call costs, such as -1 or 1e308.
         """
-        pico_usd = math.nan if self.micro_usd is None else self.micro_usd * 1_000_000
-        return round(pico_usd) if math.isfinite(pico_usd) else None
+        micro_usd = self.micro_usd
+        return None if micro_usd is None or not 0 <= micro_usd <= MICRO_USD_MAX else round(micro_usd * PICO_PER_MICRO)
 
 
 class Timings(BaseModel):

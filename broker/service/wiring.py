@@ -221,7 +221,7 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         replies,
         lags=lags,
         outcome_counts=parts.follower.outcome_counts,
-        spending=SpendingShown(spending.follower, spending.bookkeeping, clock),
+        spending=SpendingShown(spending.follower, spending.bookkeeping, clock, costs_enabled=doors.prices is not None),
         owner=owner,
         clock=clock,
     )

@@ -49,7 +49,7 @@ class ReportRow:
     @property
     def pico_usd_each(self) -> float | None:
         """Mean cost of the requests that have one."""
-        return _part(self.sums.pico_usd, self.sums.metered - self.sums.unpriced)
+        return _part(self.sums.pico_usd, self.sums.priced)
 
     @property
     def change(self) -> float | None:

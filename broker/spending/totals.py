@@ -19,14 +19,14 @@ class LastTotals:
     """The last record of each key, as records come.
 
     Attributes:
-        lost: Records that cannot be read.
-        late: Records that came after their hour had been closed; they are not counted.
+        unreadable: Records that this release cannot read.
+        too_late: Records that came after their hour had been closed; they are not counted.
     """
 
     def __init__(self, hours: range) -> None:
         """Records of other hours are dropped."""
-        self.lost = 0
-        self.late = 0
+        self.unreadable = 0
+        self.too_late = 0
         self._hours = hours
         self._open: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
         self._closed_before = hours.start
@@ -37,10 +37,10 @@ class LastTotals:
             return  # a key that was deleted
         hour = _hour_of(record.key)
         if hour is None:
-            self.lost += 1
+            self.unreadable += 1
         elif hour in self._hours:
             if hour < self._closed_before:
-                self.late += 1
+                self.too_late += 1
                 return
             self._open[hour][record.key or b""] = record.value
             yield from self._close(hour - _KEPT_HOURS)
@@ -58,7 +58,7 @@ class LastTotals:
                 try:
                     key, _, total = decode_total(Record(named, value))
                 except TotalUnreadable:
-                    self.lost += 1
+                    self.unreadable += 1
                     continue
                 yield key, total
 

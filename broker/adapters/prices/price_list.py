@@ -15,12 +15,12 @@ from headrace.broker.adapters.prices.price_shapes import STANDARD_TIERS, ModelPr
 from headrace.broker.adapters.prices.rates import CallRates, Priced, priced
 from headrace.broker.price_ports import PriceList
 from headrace.broker.settings.whole import Settings
+from headrace.schemas.money import PICO_PER_MICRO
 from headrace.schemas.outcome import Cost, Usage
 
 LOOKED_UP_MAX: Final = 2_048
 """Models, tiers and minutes whose prices are kept; a server may answer with any name."""
 _SCALE: Final = "scale"
-_MICRO: Final = 1_000_000
 
 
 class ModelList(Protocol):
@@ -49,7 +49,7 @@ class LayeredPrices:
         """Return what one call costs, as `PriceList` says."""
         rates = self._looked_up(model, "" if tier in STANDARD_TIERS else tier, at.replace(second=0, microsecond=0))
         found = Priced(None, note=rates) if isinstance(rates, str) else priced(rates, usage)
-        micro_usd = None if found.pico_usd is None else found.pico_usd / _MICRO
+        micro_usd = None if found.pico_usd is None else found.pico_usd / PICO_PER_MICRO
         return Cost.model_construct(micro_usd=micro_usd, price_list=self._version, band=found.band, note=found.note)
 
     def _look_up(self, model: str, tier: str, at: datetime) -> CallRates | str:

@@ -48,7 +48,7 @@ _FIGURES: Final = (
 
 
 def _has_price(row: ReportRow) -> bool:
-    return bool(row.sums.pico_usd) or row.sums.metered > row.sums.unpriced or not row.sums.metered
+    return bool(row.sums.pico_usd) or row.sums.priced > 0 or not row.sums.metered
 
 
 def fitting(

@@ -71,7 +71,7 @@ async def read_results(
     for part in found.ranges:
         at = part.first
         async for piece in log.read(part):
-            tally.notes.lost += piece.lost
+            tally.notes.unreadable += piece.lost
             _count(piece.records, tally, reads)
             progress.pass_by(piece.position - at)
             at = piece.position
@@ -84,7 +84,7 @@ def _count(records: Sequence[RangeRecord], tally: SpendingTally, reads: OutcomeS
         try:
             outcome = decode_spent(record.value, record.headers, reads.fields)
         except WireError:
-            tally.notes.lost += 1
+            tally.notes.unreadable += 1
             continue
         published_s = 0.0 if outcome.timings.finished_at is not None else _published_s(record)
         counted = tally.add(outcome, published_s)
@@ -149,7 +149,7 @@ async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProg
     for part in found.ranges:
         last, at = LastTotals(period.hours), part.first
         async for piece in log.read(part):
-            tally.notes.lost += piece.lost
+            tally.notes.unreadable += piece.lost
             for record in piece.records:
                 for key, total in last.put(Record(record.key, record.value)):
                     tally.add_total(key, total)
@@ -157,8 +157,8 @@ async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProg
             at = piece.position
         for key, total in last.rest():
             tally.add_total(key, total)
-        tally.notes.lost += last.lost
-        tally.notes.late += last.late
+        tally.notes.unreadable += last.unreadable
+        tally.notes.too_late += last.too_late
     return _later(found.reach_back_to, period.since)
 
 

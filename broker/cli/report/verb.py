@@ -128,7 +128,7 @@ def report(  # noqa: PLR0917  # Typer reads them by name
         show(told, source)
         if found is not None:
             show_findings(found, left_out=0 if told_by is None else told_by.advisor.left_out)
-    if gathered.tally.notes.lost:
+    if gathered.tally.notes.unreadable:
         raise typer.Exit(_INCOMPLETE)
 
 
