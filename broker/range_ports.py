@@ -48,11 +48,13 @@ class TopicRanges:
     """What a topic holds of a time: a range of each partition that has any.
 
     `reach_back_to` is where the oldest record begins if retention has removed earlier ones that may belong to the time;
-    None: it has not.
+    None: it has not. `is_emptied` says that a partition has had records, of which none is left, so their time is not
+    known: only retention tells how old they were at least.
     """
 
     ranges: tuple[OffsetRange, ...]
     reach_back_to: datetime | None = None
+    is_emptied: bool = False
 
 
 class RangeLog(Protocol):

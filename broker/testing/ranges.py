@@ -47,7 +47,8 @@ class MemoryRanges:
                 ranges.append(OffsetRange(number, offset, end))
             if offset == log.start > 0:
                 oldest_ms.append(timestamp_ms)
-        return TopicRanges(tuple(ranges), datetime.fromtimestamp(max(oldest_ms) / 1_000, UTC) if oldest_ms else None)
+        back_to = datetime.fromtimestamp(max(oldest_ms) / 1_000, UTC) if oldest_ms else None
+        return TopicRanges(tuple(ranges), back_to, any(0 < log.start == log.stable_end for log in self._logs))
 
     async def read(self, part: OffsetRange) -> AsyncIterator[RangePiece]:
         """See `RangeLog.read`."""

@@ -116,6 +116,17 @@ class RangeLogContract:
         assert (await log.ranges(at(3), None)).reach_back_to is None
         await log.close()
 
+    async def test_a_partition_of_which_retention_has_left_nothing_is_told(self, world: RangeWorld) -> None:
+        await world.append(0, 0, b"a", b"b")
+        await world.append(1, 1, b"c")
+        log = world.log()
+        await log.open()
+        assert not (await log.ranges(at(0), None)).is_emptied
+        await world.trim(0, 2)
+        found = await log.ranges(at(0), None)
+        assert (found.ranges, found.reach_back_to, found.is_emptied) == ((OffsetRange(1, 0, 1),), None, True)
+        await log.close()
+
     async def test_retention_during_a_reading_costs_only_what_it_removed(self, world: RangeWorld) -> None:
         for minute in range(5):
             await world.append(0, minute, b"%d" % minute)

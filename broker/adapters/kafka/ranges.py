@@ -77,7 +77,8 @@ class KafkaRanges:
             if first.offset == begins[place] > 0:
                 oldest_ms.append(first.timestamp)
         back_to = datetime.fromtimestamp(max(oldest_ms) / 1_000, UTC) if oldest_ms else None
-        return TopicRanges(tuple(ranges), back_to)
+        is_emptied = any(0 < begins[place] == ends[place] for place in places)
+        return TopicRanges(tuple(ranges), back_to, is_emptied)
 
     async def read(self, part: OffsetRange) -> AsyncIterator[RangePiece]:
         """See `RangeLog.read`."""

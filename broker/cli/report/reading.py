@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, Protocol
 
-from headrace.broker.range_ports import RangeLog, RangeRecord
+from headrace.broker.range_ports import RangeLog, RangeRecord, TopicRanges
 from headrace.broker.spending.question import ReportPeriod
 from headrace.broker.spending.tally import SpendingTally
 from headrace.broker.spending.totals import LastTotals
@@ -55,16 +55,19 @@ async def read_results(
     progress: ReadingProgress,
     *,
     reads: OutcomeShape[Any] = SUMS_ONLY,
+    kept_since: datetime | None = None,
     whole_only: bool = False,
 ) -> datetime | None:
     """Count the outcomes of the tally's period; with `whole_only` nothing if some of them have been removed.
+
+    `kept_since`: what retention removes is older; None: it is not known.
 
     Returns:
         From when on the topic has all of them; None: it has all of the period.
     """
     period = tally.question.period
     found = await log.ranges(period.since - _CLOCKS_APART, period.until + _PUBLISHED_WITHIN)
-    back_to = _later(found.reach_back_to, period.since)
+    back_to = _complete_from(found, period, kept_since)
     if whole_only and back_to is not None:
         return back_to
     progress.expect(sum(part.offsets for part in found.ranges))
@@ -141,8 +144,10 @@ def _ids_in(record: RangeRecord) -> tuple[str, ...]:
     return tuple(each.decode(errors="replace") for each in named if each)
 
 
-async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProgress) -> datetime | None:
-    """Count the totals of the tally's hours; return as `read_results`."""
+async def read_totals(
+    log: RangeLog, tally: SpendingTally, progress: ReadingProgress, *, kept_since: datetime | None = None
+) -> datetime | None:
+    """Count the totals of the tally's hours; `kept_since` and what is returned are as of `read_results`."""
     period = tally.question.period.whole_hours()
     found = await log.ranges(period.since - _CLOCKS_APART, period.until + _PUBLISHED_WITHIN)
     progress.expect(sum(part.offsets for part in found.ranges))
@@ -159,9 +164,17 @@ async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProg
             tally.add_total(key, total)
         tally.notes.unreadable += last.unreadable
         tally.notes.too_late += last.too_late
-    return _later(found.reach_back_to, period.since)
+    return _complete_from(found, period, kept_since)
 
 
-def _later(back_to: datetime | None, since: datetime) -> datetime | None:
-    """Return from when on a topic has everything, if that is within the period."""
-    return back_to if back_to is not None and back_to > since else None
+def _complete_from(found: TopicRanges, period: ReportPeriod, kept_since: datetime | None) -> datetime | None:
+    """Return from when on a topic has everything, if that is within the period.
+
+    A partition whose records are all gone, as one without traffic for a week, lacks those that are older than the
+    topic's retention. A period that begins as long ago as retention reaches is taken for complete.
+    """
+    back_to = found.reach_back_to
+    if found.is_emptied:
+        removed_until = period.until if kept_since is None else kept_since - _CLOCKS_APART
+        back_to = removed_until if back_to is None else max(back_to, removed_until)
+    return back_to if back_to is not None and back_to > period.since else None

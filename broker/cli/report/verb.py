@@ -1,6 +1,7 @@
 """`headrace report`: where tokens and money went. It joins no consumer group and commits nothing."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
@@ -109,6 +110,8 @@ def report(  # noqa: PLR0917  # Typer reads them by name
         settings.kafka.topic_prefix,
         question,
         from_totals=read_from is ReadFrom.TOTALS,
+        results_kept=timedelta(seconds=settings.topics.results.retention_s),
+        totals_kept=timedelta(seconds=settings.topics.totals.retention_s),
         timeout_s=timeout,
     )
     told_by = advice_from(settings, prices, shows_prompts=show_prompts) if advice else None
