@@ -51,7 +51,7 @@ def spending_shown(said: Said) -> Iterator[RenderableType]:
     if spending.get("costs_enabled") is False:
         yield Text("(costs are off: costs.enabled)", style=_FAINT)
     if spending.get("caught_up") is False:
-        yield Text("(the totals topic has not been read to its end yet)", style=_FAINT)
+        yield Text("(these are older sums: the totals topic is not read to its end)", style=_FAINT)
 
 
 def money(span: Mapping[str, Any]) -> str:

@@ -19,6 +19,8 @@ from headrace.schemas.spending import HOUR_S
 READ_EVERY_S: Final = 1.0
 """Interval of the reads at the end: a busy leader writes fifty times a second."""
 AGAIN_AFTER_S: Final = 10.0
+CAUGHT_UP_MS: Final = 5_000
+"""Age of the last look at the end that still counts; at the end there is one every second or two."""
 _WAIT_MS: Final = 1_000
 
 _log = structlog.get_logger("totals")
@@ -29,17 +31,21 @@ class SpendingFollower:
 
     Attributes:
         window: The sums of the last hours.
-        is_caught_up: Whether it has read to the end since it was opened.
     """
 
     def __init__(self, log: TotalsLog, clock: WallClock, observed: Observed) -> None:
         """Nothing is read before `run`."""
         self.window = SpendingWindow()
-        self.is_caught_up = False
+        self._at_end_ms: int | None = None
         self._log = log
         self._clock = clock
         self._observed = observed
         self._said: str | None = None
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether it has read to the end, and lately: brokers that are silent say nothing of new records either."""
+        return self._at_end_ms is not None and self._clock.now_ms() - self._at_end_ms <= CAUGHT_UP_MS
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -51,7 +57,7 @@ class SpendingFollower:
                     self._say(str(error))
                 except Exception as error:  # noqa: BLE001 — what only observes ends nothing, whatever is wrong with it
                     self._observed("totals", error)
-                self.is_caught_up = False
+                self._at_end_ms = None
                 await self._log.close()
                 await asyncio.sleep(AGAIN_AFTER_S)
         finally:
@@ -66,7 +72,7 @@ class SpendingFollower:
             records = await self._log.read(_WAIT_MS)
             window.observe(records, self._clock.utc_ms() // (HOUR_S * 1_000))
             if await self._log.is_at_end():
-                self.window, self.is_caught_up, self._said = window, True, None
+                self.window, self._at_end_ms, self._said = window, self._clock.now_ms(), None
                 await asyncio.sleep(READ_EVERY_S)
 
     def _say(self, reason: str) -> None:

@@ -80,4 +80,4 @@ def test_a_standby_shows_it_too_and_says_while_it_still_reads() -> None:
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "$21.60" in text
-    assert "(the totals topic has not been read to its end yet)" in text
+    assert "(these are older sums: the totals topic is not read to its end)" in text

@@ -102,9 +102,11 @@ async def test_what_was_read_stays_while_kafka_is_away_and_follows_when_it_is_ba
     assert await followed.after(2) == 2
     world.kafka.stop()
     assert await followed.after(30) == 2
+    assert not followed.follower.is_caught_up, "it may have missed any number of sums"
     world.kafka.start_again()
     followed.write(3)
     assert await followed.after(30) == 3
+    assert followed.follower.is_caught_up
     await followed.end()
 
 
