@@ -159,16 +159,11 @@ class SpendingSums(UsageSums):
                 del self.sizes[bucket]
 
     def fields(self) -> dict[str, Any]:
-        """Return the sums that are not zero, for the wire: as `total`, in a fifth of its time."""
-        told: dict[str, Any] = {name: amount for name in _COUNTS if (amount := getattr(self, name))}
+        """Return the sums that are not zero, for the wire: in a fifth of the time that a `SpendingTotal` takes."""
+        amounts: dict[str, Any] = {name: amount for name in _COUNTS if (amount := getattr(self, name))}
         if self.sizes:
-            told["sizes"] = self.sizes
-        return told
-
-    def total(self) -> SpendingTotal:
-        """Return the sums as they are now, for the wire."""
-        told = {name: getattr(self, name) for name in _COUNTS}
-        return SpendingTotal.model_construct(**told, sizes=dict(self.sizes))
+            amounts["sizes"] = self.sizes
+        return amounts
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,14 @@ class Advice:
     advisor: Advisor
     shows_prompts: bool = False
 
-    def found(self) -> Sequence[AdviceFinding]:
+    def findings(self) -> Sequence[AdviceFinding]:
         """Return the findings."""
         return self.advisor.findings(show_prompts=self.shows_prompts)
+
+    @property
+    def left_out(self) -> int:
+        """Outcomes that no finding looked at."""
+        return self.advisor.left_out
 
 
 def advice_from(settings: Settings, prices_file: Path | None, *, shows_prompts: bool) -> Advice:

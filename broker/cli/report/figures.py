@@ -39,21 +39,21 @@ def figures_of(report: SpendingReport, row: ReportRow) -> dict[str, int | float 
         "micro_usd": micro_usd_of(sums.pico_usd),
         "failed_micro_usd": micro_usd_of(sums.failed_pico_usd),
         "cut_micro_usd": micro_usd_of(sums.cut_pico_usd),
-        "tokens_mean": _rounded(row.mean_tokens, 3),
+        "tokens_mean": _rounded(row.tokens_mean, 3),
         "tokens_p50": row.size(0.5),
         "tokens_p95": row.size(0.95),
         "micro_usd_each": None if each is None else micro_usd_of(each),
         "cached_share": _rounded(row.cached_share, 6),
         "cost_share": _rounded(report.cost_share(row), 6),
         "token_share": _rounded(report.token_share(row), 6),
-        "tokens_mean_before": None if row.before is None else _rounded(ReportRow((), row.before).mean_tokens, 3),
+        "tokens_mean_before": None if row.before is None else _rounded(ReportRow((), row.before).tokens_mean, 3),
         "tokens_mean_change": _rounded(row.change, 6),
     }
 
 
 def as_json(report: SpendingReport, source: ReportSource) -> dict[str, Any]:
     """Return the whole report as one object."""
-    question, told, compared = report.tally.question, report.tally.notes, report.compared
+    question, noted, compared = report.tally.question, report.tally.notes, report.compared
     names = question.dimensions
     return {
         "topic": source.topic,
@@ -66,13 +66,13 @@ def as_json(report: SpendingReport, source: ReportSource) -> dict[str, Any]:
         "rest": None if report.rest is None else {"rows": report.rest_of, **figures_of(report, report.rest)},
         "total": figures_of(report, report.whole),
         "compared_with": None if compared is None else {"topic": compared.topic, **_period(compared.period)},
-        "price_lists": dict(told.price_lists.most_common()),
-        "priced_by": told.priced_by or None,
+        "price_lists": dict(noted.price_lists.most_common()),
+        "priced_by": noted.priced_by or None,
         "repriced": source.reprices,
-        "priced_here": told.priced_here,
-        "unpriced_models": dict(told.unpriced.most_common()),
-        "unreadable": told.unreadable,
-        "too_late": told.too_late,
+        "priced_here": noted.priced_here,
+        "unpriced_models": dict(noted.unpriced.most_common()),
+        "unreadable": noted.unreadable,
+        "too_late": noted.too_late,
         "smallest_together": bool(report.tally.groups.foldings),
         "notes": list(notes(report, source)),
     }

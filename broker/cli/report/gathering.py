@@ -123,16 +123,12 @@ class Gathering:
         """Return the earlier period's sums, from totals or from results, whichever has all of it; None: neither."""
         earlier = replace(self.question, period=self.question.period.before(), by_hour=False)
 
-        async def of_totals(log: RangeLog, tally: SpendingTally) -> datetime | None:
-            return await read_totals(log, tally, progress, kept_since=now - self.totals_kept)
-
-        async def of_results(log: RangeLog, tally: SpendingTally) -> datetime | None:
-            return await read_results(log, tally, progress, kept_since=now - self.results_kept, whole_only=True)
-
-        for topic, read in ((self.totals_topic, of_totals), (self.results_topic, of_results)):
+        totals = partial(read_totals, progress=progress, kept_since=now - self.totals_kept)
+        results = partial(read_results, progress=progress, kept_since=now - self.results_kept, whole_only=True)
+        for topic, read in ((self.totals_topic, totals), (self.results_topic, results)):
             tally = SpendingTally(earlier)
             try:
-                back_to = await self._read(topic, lambda log, read=read, tally=tally: read(log, tally))  # type: ignore[misc]
+                back_to = await self._read(topic, partial(read, tally=tally))
             except (MissingTopic, RightsError):  # there is a report without it
                 continue
             if back_to is None and tally.groups.groups:

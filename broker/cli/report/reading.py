@@ -22,10 +22,9 @@ _CLOCKS_APART: Final = timedelta(minutes=10)
 """Most by which the clocks of leaders and of Kafka differ."""
 _PUBLISHED_WITHIN: Final = timedelta(hours=1)
 """Most that lies between the end of a call, or of an hour, and the record that states it, as while Kafka is away."""
-
-
 _ID: Final = re.compile(rb'"id"\s*:\s*"([ -~]{1,128}?)"')
 _FRONT_BYTES: Final = 4_096
+"""Part of a request's value in which its id is looked for without decoding it; a long prompt comes behind it."""
 
 
 @dataclass(frozen=True, slots=True)

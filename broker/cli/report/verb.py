@@ -114,23 +114,26 @@ def report(  # noqa: PLR0917  # Typer reads them by name
         totals_kept=timedelta(seconds=settings.topics.totals.retention_s),
         timeout_s=timeout,
     )
-    told_by = advice_from(settings, prices, shows_prompts=show_prompts) if advice else None
-    gathered = run_verb(_gathered(gathering, costs, told_by, tuple(settings.lanes), quiet=quiet))
-    found = None if told_by is None else told_by.found()
-    told = report_of(gathered.tally, gathered.compared, top=top)
+    advisor = advice_from(settings, prices, shows_prompts=show_prompts) if advice else None
+    gathered = run_verb(_gathered(gathering, costs, advisor, tuple(settings.lanes), quiet=quiet))
+    findings = None if advisor is None else advisor.findings()
+    result = report_of(gathered.tally, gathered.compared, top=top)
     source = ReportSource(gathered.topic, read_from is ReadFrom.TOTALS, gathered.reaches_back_to, prices is not None)
     if plot is not None and draw is not None:
-        _save(draw, told, plot)
+        _save(draw, result, plot)
     if as_json:
         say_json(
-            {**report_as_json(told, source), "advice": None if found is None else [one.as_json() for one in found]}
+            {
+                **report_as_json(result, source),
+                "advice": None if findings is None else [each.as_json() for each in findings],
+            }
         )
     elif csv:
-        _print_csv(told, source)
+        _print_csv(result, source)
     else:
-        show(told, source)
-        if found is not None:
-            show_findings(found, left_out=0 if told_by is None else told_by.advisor.left_out)
+        show(result, source)
+        if advisor is not None and findings is not None:
+            show_findings(findings, left_out=advisor.left_out)
     if gathered.tally.notes.unreadable:
         raise typer.Exit(_INCOMPLETE)
 
@@ -145,10 +148,10 @@ def _check_together(*, as_json: bool, csv: bool, advice: bool, show_prompts: boo
         raise typer.BadParameter("--show-prompts is for --advice, which is not asked for")
 
 
-def _print_csv(told: SpendingReport, source: ReportSource) -> None:
+def _print_csv(result: SpendingReport, source: ReportSource) -> None:
     """Print the lines, and on standard error what must be known to read them."""
-    say(as_csv(told))
-    for sentence in notes(told, source):
+    say(as_csv(result))
+    for sentence in notes(result, source):
         say(sentence, err=True)
 
 
@@ -180,11 +183,11 @@ def _drawing(plot: Path | None, *, dark: bool) -> Draw | None:
         raise SettingsError(
             f"--plot needs {error.name}: install the extra with pip install 'headrace[plot]', or leave --plot out."
         ) from error
-    return lambda told, path: draw(told, path, dark=dark)
+    return lambda result, path: draw(result, path, dark=dark)
 
 
-def _save(draw: Draw, told: SpendingReport, plot: Path) -> None:
+def _save(draw: Draw, result: SpendingReport, plot: Path) -> None:
     try:
-        draw(told, plot)
+        draw(result, plot)
     except OSError as error:
         raise SettingsError(f"--plot cannot write {plot}: {error.strerror or error}.") from error

@@ -77,7 +77,7 @@ def test_sums_of_parts_are_the_sums_of_the_whole() -> None:
         whole.add(outcome)
     together = SpendingSums()
     together.add_total(one)
-    together.add_total(two.total())
+    together.add_total(SpendingTotal(**two.fields()))
     assert together == whole
 
 

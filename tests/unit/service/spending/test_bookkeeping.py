@@ -29,7 +29,7 @@ def summed(world: World) -> dict[SpendingKey, SpendingTotal]:
     for record in last.values():
         key, _, total = decode_total(record)
         found.setdefault(key, SpendingSums()).add_total(total)
-    return {key: sums.total() for key, sums in found.items()}
+    return {key: SpendingTotal(**sums.fields()) for key, sums in found.items()}
 
 
 def published(world: World) -> dict[SpendingKey, SpendingTotal]:
@@ -38,7 +38,7 @@ def published(world: World) -> dict[SpendingKey, SpendingTotal]:
     for each in world.kafka.committed(topics.results_topic(PREFIX)):
         outcome = spent(decode_outcome(each.record.value, each.record.headers))
         found.setdefault(key_of(outcome, world.clock.utc_now()), SpendingSums()).add(outcome)
-    return {key: sums.total() for key, sums in found.items()}
+    return {key: SpendingTotal(**sums.fields()) for key, sums in found.items()}
 
 
 async def started(world: World, owner: str = "a") -> Process:
