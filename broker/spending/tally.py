@@ -16,7 +16,7 @@ from headrace.schemas.spending import HOUR_S, OTHERS, AnySpent, SpendingKey, Spe
 _KNOWN_MAX: Final = 50_000
 """Combinations of names whose sums are found by one look-up; beyond it the look-ups begin anew."""
 _FIELDS: Final = {"tier": ("tier_served", "tier_asked")}
-"""Fields of an outcome that determine its value in a dimension, where there is not just one of that name."""
+"""Fields of an outcome from which a dimension is taken, unless it is the one field of that name."""
 _NAMES_MAX: Final = 1_000
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from headrace.broker.clock import WallClock
 from headrace.broker.service.spending.bookkeeping import Bookkeeping
@@ -22,6 +22,15 @@ SPANS: Final[Mapping[str, tuple[int, int]]] = {"this_hour": (0, 0), "last_hour":
 """By name: the first hour and the last one, counted back from the present."""
 
 
+class _KeptSpans(NamedTuple):
+    """Spans that were put together at an instant, of a version of the window."""
+
+    hour: int
+    version: int
+    at_ms: int
+    spans: dict[str, Any]
+
+
 class SpendingShown:
     """Maker of the block `spending` of a status."""
 
@@ -33,7 +42,7 @@ class SpendingShown:
         self._follower = follower
         self._bookkeeping = bookkeeping
         self._clock = clock
-        self._made: tuple[tuple[int, int], int, dict[str, Any]] | None = None
+        self._kept: _KeptSpans | None = None
 
     def shown(self) -> dict[str, Any]:
         """Return the state of the topic, and the sums of each span."""
@@ -52,17 +61,15 @@ class SpendingShown:
 
     def _spans(self, follower: SpendingFollower) -> dict[str, Any]:
         hour, now_ms = self._clock.utc_ms() // (HOUR_S * 1_000), self._clock.now_ms()
-        version = hour, follower.window.version
-        if self._made is not None:
-            made_of, made_ms, made = self._made
-            if made_of == version or (made_of[0] == hour and now_ms - made_ms < FRESH_MS):
-                return made
-        made = {
+        version, kept = follower.window.version, self._kept
+        if kept is not None and kept.hour == hour and (kept.version == version or now_ms - kept.at_ms < FRESH_MS):
+            return kept.spans
+        spans = {
             name: {"since": _instant(hour - first), **_span(follower.window.summed(hour - first, hour - last))}
             for name, (first, last) in SPANS.items()
         }
-        self._made = version, now_ms, made
-        return made
+        self._kept = _KeptSpans(hour, version, now_ms, spans)
+        return spans
 
 
 def _instant(hour: int) -> str:
