@@ -5,6 +5,7 @@ grows old meanwhile; no failure of it reaches leadership.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -12,8 +13,9 @@ import structlog
 from headrace.broker.clock import WallClock
 from headrace.broker.errors import LogUnavailable, MissingTopic
 from headrace.broker.service.preflight.probe import Observed
-from headrace.broker.spending.window import HOURS, SpendingWindow
+from headrace.broker.spending.window import HOURS, SpendingWindow, last_of_each_key
 from headrace.broker.status_ports import TotalsLog
+from headrace.schemas.record import Record
 from headrace.schemas.spending import HOUR_S
 
 READ_EVERY_S: Final = 1.0
@@ -22,6 +24,7 @@ AGAIN_AFTER_S: Final = 10.0
 CAUGHT_UP_MS: Final = 5_000
 """Age of the last look at the end that still counts; at the end there is one every second or two."""
 _WAIT_MS: Final = 1_000
+_RECORDS_A_TURN: Final = 100
 
 _log = structlog.get_logger("totals")
 
@@ -70,10 +73,17 @@ class SpendingFollower:
         window = SpendingWindow()
         while True:
             records = await self._log.read(_WAIT_MS)
-            window.observe(records, self._clock.utc_ms() // (HOUR_S * 1_000))
+            await self._observe(window, last_of_each_key(records))
             if await self._log.is_at_end():
                 self.window, self._at_end_ms, self._said = window, self._clock.now_ms(), None
                 await asyncio.sleep(READ_EVERY_S)
+
+    async def _observe(self, window: SpendingWindow, records: Sequence[Record]) -> None:
+        """Take note of a read, of which all 2,000 take 0.12 s: other tasks of the loop have their turns meanwhile."""
+        hour = self._clock.utc_ms() // (HOUR_S * 1_000)
+        for begin in range(0, max(1, len(records)), _RECORDS_A_TURN):
+            window.observe(records[begin : begin + _RECORDS_A_TURN], hour)
+            await asyncio.sleep(0)
 
     def _say(self, reason: str) -> None:
         """Log a reason once, until it has passed."""

@@ -24,10 +24,10 @@ TOTALS = topics.totals_topic(PREFIX)
 class Followed:
     """A follower that runs; its window, summed over 24 hours."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, door: type[MemoryTotals] = MemoryTotals) -> None:
         self.world = world
         self.link = KafkaLink(world.kafka)
-        self.follower = SpendingFollower(MemoryTotals(self.link, topic=TOTALS), world.clock, said)
+        self.follower = SpendingFollower(door(self.link, topic=TOTALS), world.clock, said)
         self.task = asyncio.create_task(self.follower.run())
 
     @property
@@ -81,6 +81,28 @@ async def test_an_hour_of_the_past_with_more_records_than_one_read_returns_is_su
         followed.write(1, hours_ago=10, at_ms=world.clock.utc_ms() - 36_000_000, tenant=f"t{number}")
     assert await followed.after(5) == 4_500
     assert followed.follower.window.too_late == 0
+    await followed.end()
+
+
+async def test_a_large_read_is_summed_in_many_turns_of_the_loop() -> None:
+    world, has_read = world_of(), asyncio.Event()
+
+    class Telling(MemoryTotals):
+        async def read(self, timeout_ms: int) -> Any:
+            records = await super().read(timeout_ms)
+            has_read.set()
+            return records
+
+    followed = Followed(world, Telling)
+    for number in range(2_000):
+        followed.write(1, tenant=f"t{number}")
+    await has_read.wait()
+    turns = 0
+    while not followed.follower.is_caught_up:
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 20
+    assert followed.outcomes() == 2_000
     await followed.end()
 
 
