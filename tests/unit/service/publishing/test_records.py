@@ -151,10 +151,11 @@ def test_a_replay_carries_its_run_and_a_retry_its_attempts() -> None:
 def test_the_trace_goes_on_in_the_outcome() -> None:
     rig = Rig()
     trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    cargo = rig.cargo(b'{"id": "lead-1", "body": {"model": "m"}}', None, (("traceparent", trace),))
+    given = (("traceparent", trace), ("tracestate", b"vendor=1"))
+    cargo = rig.cargo(b'{"id": "lead-1", "body": {"model": "m"}}', None, given)
     cargo.response = {}
     (outgoing,) = rig.published(Complete())
-    assert headers(outgoing)["traceparent"] == trace.decode()
+    assert (headers(outgoing)["traceparent"], headers(outgoing)["tracestate"]) == (trace.decode(), "vendor=1")
 
 
 def asked(rig: Rig) -> Payload:
