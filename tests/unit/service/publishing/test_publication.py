@@ -3,9 +3,16 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from headrace.broker.core.commands import (
     AttemptEntry,
     Complete,
+    DeadLetterOnly,
+    Decision,
+    Discard,
+    Fail,
+    Form,
     SettledEntry,
     Settlement,
 )
@@ -13,11 +20,20 @@ from headrace.broker.core.identity.dedupe import Fate, Identity
 from headrace.broker.core.progress.partition_progress import PartitionProgress
 from headrace.broker.core.ticket import CONTROL, LanePartition, TicketNumber
 from headrace.broker.ports import StoredOffset, TopicPartition
+from headrace.broker.service.containment import said
+from headrace.broker.service.spending.bookkeeping import Bookkeeping
+from headrace.broker.service.spending.totals_topic import TotalsTopic
+from headrace.broker.spending.book import SpendingBook
+from headrace.broker.testing.kafka import KafkaLink
+from headrace.broker.testing.kafka_doors import MemoryReplyTopics
 from headrace.schemas.ids import id_hash
 from headrace.schemas.ledger import LedgerKind, LedgerState, decode_ledger
+from headrace.schemas.spending import decode_total
 from tests.unit.core.specimens import identity
-from tests.unit.service.publication_rig import BATCH, LANE, Rig
-from tests.unit.service.publishing.test_records_records import Bench
+from tests.unit.service.publication_rig import BATCH, LANE, Rig, publication_of
+from tests.unit.service.publishing.test_records_records import REPLIES, Bench
+
+IDS = {"t.requests.standard": "id-1"}
 
 
 def test_offsets_go_to_the_partitions_they_belong_to() -> None:
@@ -88,3 +104,62 @@ def test_without_a_crash_the_ledger_says_what_was_decided() -> None:
     settled = (SettledEntry(identity("lead-1"), 1, Fate.COMPLETED),)
     bench.publication.records(replace(BATCH, settlements=(Settlement(number, Complete()),), settled=settled), 7)
     assert [each.state for each in bench.publication.line.settled] == [LedgerState.COMPLETED]
+
+
+@pytest.mark.parametrize(
+    ("decision", "form", "found"),
+    [
+        (Complete(), Form.WHOLE, {REPLIES}),
+        (Fail("rejected", "No."), Form.WHOLE, {REPLIES}),
+        (Fail("rejected", "No."), Form.UNCOPIED, {REPLIES}),
+        (Fail("rejected", "No."), Form.SMALL, set()),
+        (Discard(returned=True), Form.WHOLE, {REPLIES}),
+        (Discard(), Form.WHOLE, set()),
+        (DeadLetterOnly("id_conflict", "Taken."), Form.WHOLE, set()),
+    ],
+)
+def test_the_topics_of_copies_are_known_before_the_transaction(decision: Decision, form: Form, found: set[str]) -> None:
+    bench = Bench()
+    bench.request(reply_to=REPLIES)
+    (number,) = bench.hold.cargo
+    batch = replace(BATCH, settlements=(Settlement(number, decision, form), Settlement(TicketNumber(9), Complete())))
+    assert bench.publication.reply_topics(batch) == found
+
+
+def test_a_settlement_whose_record_is_gone_ends_the_process_for_then_the_state_is_wrong() -> None:
+    rig = Rig()
+    rig.request()
+    settlements = (Settlement(TicketNumber(99), Complete()),)
+    with pytest.raises(KeyError):
+        rig.publication.records(replace(BATCH, settlements=settlements), 7)
+    assert rig.publication.reply_topics(replace(BATCH, settlements=settlements)) == set()
+
+
+async def test_a_transaction_has_the_sums_of_its_outcomes_and_each_term_begins_them_anew() -> None:
+    rig, numbers = Rig(), iter(range(99))
+    rig.kafka.create("t.totals")
+    topic = TotalsTopic(MemoryReplyTopics(KafkaLink(rig.kafka)), "t.totals", rig.clock, said)
+    await topic.check()
+    book = SpendingBook(lambda: f"series-{next(numbers)}")
+    publication = publication_of(
+        rig.settings,
+        rig.hold,
+        rig.clock,
+        rig.replies,
+        contained=rig.contained,
+        bookkeeping=Bookkeeping(book, topic, counted=lambda _: None, observed=said),
+    )
+    rig.request()
+    batch = replace(BATCH, settlements=(Settlement(next(iter(rig.hold.cargo)), Complete()),))
+    summed = list[tuple[str, int]]()
+    for topic_ids in (IDS, {}, IDS):
+        if topic_ids:
+            publication.begin(topic_ids)
+        records = publication.records(batch, 7)
+        assert publication.line.topics == topic_ids
+        book.committed()
+        _, series, total = decode_total(next(each.record for each in records if each.topic == "t.totals"))
+        summed.append((series, total.outcomes))
+    (first, one), (second, two), (third, again) = summed
+    assert first == second != third
+    assert (one, two, again) == (1, 2, 1)

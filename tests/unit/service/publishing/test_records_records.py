@@ -21,7 +21,6 @@ from headrace.broker.core.commands import (
 )
 from headrace.broker.core.identity.dedupe import Overdue
 from headrace.broker.core.requests.triage import WITHDRAWN
-from headrace.broker.core.ticket import TicketNumber
 from headrace.broker.ports import Outgoing
 from headrace.broker.service.calls.base_url_proof import Proof
 from headrace.broker.service.intake.grants import GrantKey
@@ -133,26 +132,6 @@ def test_without_its_copy_an_outcome_says_why_in_each_kind() -> None:
         written = bench.made(decision, Form.UNCOPIED)
         assert headers(written[0])["headrace-reply-dropped"] == f"{REPLIES} refused the copy"
         assert REPLIES not in [each.topic for each in written]
-
-
-@pytest.mark.parametrize(
-    ("decision", "form", "found"),
-    [
-        (Complete(), Form.WHOLE, {REPLIES}),
-        (Fail("rejected", "No."), Form.WHOLE, {REPLIES}),
-        (Fail("rejected", "No."), Form.UNCOPIED, {REPLIES}),
-        (Fail("rejected", "No."), Form.SMALL, set()),
-        (Discard(returned=True), Form.WHOLE, {REPLIES}),
-        (Discard(), Form.WHOLE, set()),
-        (DeadLetterOnly("id_conflict", "Taken."), Form.WHOLE, set()),
-    ],
-)
-def test_the_topics_of_copies_are_known_before_the_transaction(decision: Decision, form: Form, found: set[str]) -> None:
-    bench = Bench()
-    bench.request(reply_to=REPLIES)
-    (number,) = bench.hold.cargo
-    batch = replace(BATCH, settlements=(Settlement(number, decision, form), Settlement(TicketNumber(9), Complete())))
-    assert bench.publication.reply_topics(batch) == found
 
 
 def test_a_withdrawal_has_no_copy_for_the_cancel_does_not_know_where() -> None:

@@ -224,15 +224,6 @@ def test_a_copy_that_cannot_be_made_is_none() -> None:
     assert rig.publication._short_forms.of(settlement, rig.request(), RuntimeError(), term=7, now=NOW) == []
 
 
-def test_a_settlement_whose_record_is_gone_ends_the_process_for_then_the_state_is_wrong() -> None:
-    rig = Rig()
-    rig.request()
-    settlements = (Settlement(TicketNumber(99), Complete()),)
-    with pytest.raises(KeyError):
-        rig.publication.records(replace(BATCH, settlements=settlements), 7)
-    assert rig.publication.reply_topics(replace(BATCH, settlements=settlements)) == set()
-
-
 @VIRTUAL_TIME
 async def test_an_outcome_that_cannot_be_written_holds_up_no_other_and_a_successor_knows_its_fate() -> None:
     """Before, the exception ended every leader in turn, each of which had called, and paid for, the request again."""
