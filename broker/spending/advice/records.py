@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from headrace.broker.core.endpoints import ENDPOINT_TABLE
+from headrace.broker.core.endpoints import ENDPOINT_TABLE, Shape, facts_of
 from headrace.broker.spending.advice.finding import CountTokens
 from headrace.broker.spending.advice.prompts import Prompt, prompt_of
 from headrace.schemas.outcome import Cost
@@ -121,7 +121,7 @@ def facts_of_request(decoded: DecodedRequest, lane: str) -> RequestFacts:
         cap_name=cap_name,
         answers=_amount(request.body.get("n")) or 1,
         has_cache_key=isinstance(request.body.get("prompt_cache_key"), str),
-        is_cacheable=request.endpoint != "embeddings",
+        is_cacheable=facts_of(request.endpoint).shape is not Shape.VECTORS,
         bytes_total=prompt.bytes_total,
         kept_bytes=prompt.kept_bytes,
         packed=zlib.compress(prompt.text.encode(errors="replace"), 1),
