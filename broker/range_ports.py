@@ -53,14 +53,17 @@ class TopicRanges:
 
     Attributes:
         ranges: The ranges.
-        reach_back_to: Where the oldest record begins if retention has removed earlier ones that may belong to the time,
-            or the present if it has removed all; None: it has not.
+        reach_back_to: Where the oldest record begins if retention has removed earlier ones that may belong to the time;
+            None: it has not.
         begins_at: Where the oldest record begins, if there is none before the time; None: there is.
+        is_emptied: A partition has had records, of which none is left, so their time is not known: only retention tells
+            how old they were at least.
     """
 
     ranges: tuple[OffsetRange, ...]
     reach_back_to: datetime | None = None
     begins_at: datetime | None = None
+    is_emptied: bool = False
 
 
 class RangeLog(Protocol):

@@ -63,7 +63,7 @@ class TotalsLog(Protocol):
         """
 
     async def is_at_end(self) -> bool:
-        """Whether the last read has left nothing, as far as is known without asking Kafka."""
+        """Whether the last read has left nothing, by what Kafka said last; False if it has been silent for seconds."""
 
     async def close(self) -> None:
         """Close the connection; `open` begins anew."""

@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from headrace.schemas.answer_text import refusal_of_answer
 from headrace.schemas.instants import Instant
+from headrace.schemas.money import MICRO_USD_MAX, PICO_PER_MICRO
 from headrace.schemas.outcome_errors import GenerationFailed, OutcomeUnreadable
 from headrace.schemas.sdk_types import as_sdk_type
 from headrace.schemas.structured import Parsed, parsed_as, text_or_raise
 
-MICRO_USD_MAX: Final = 10**15
-"""Largest cost of one call that is believed: a billion dollars."""
 UNREADABLE: Final = "unreadable"
 """The reason of the Failed that a reader delivers for an unreadable outcome; no dispatcher publishes it."""
 
@@ -91,11 +90,10 @@ class Cost(BaseModel):
     def pico_usd(self) -> int | None:
         """The same in millionths of a millionth of a US dollar, which adds up without rounding.
 
-        None as well if it is no amount of money, such as -1 or 1e308: in a sum it would spoil what others cost.
+        None as well if it is no amount of money that a call costs, such as -1 or 1e308: it would spoil all sums.
         """
-        if self.micro_usd is None or not 0 <= self.micro_usd <= MICRO_USD_MAX:
-            return None
-        return round(self.micro_usd * 1_000_000)
+        micro_usd = self.micro_usd
+        return None if micro_usd is None or not 0 <= micro_usd <= MICRO_USD_MAX else round(micro_usd * PICO_PER_MICRO)
 
 
 class Timings(BaseModel):

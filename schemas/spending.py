@@ -153,8 +153,9 @@ class SpendingKey:
 class SpendingTotal(BaseModel):
     """Sums over outcomes.
 
-    `calls` are HTTP calls, `metered` the outcomes with usage, `unpriced` those of them without a price, and `cut` the
-    outcomes that ended with `length`. `failed_pico_usd` is the part of `pico_usd` that Failed outcomes cost,
+    `calls` are HTTP calls and `metered` the outcomes with usage. Of these `unpriced` are those whose price list has no
+    price for them, and `without_cost` those that carry no cost, since costs were switched off. `cut` are the outcomes
+    that ended with `length`. `failed_pico_usd` is the part of `pico_usd` that Failed outcomes cost,
     `cut_pico_usd` that of those cut off. `sizes` counts the metered ones by the bucket of their tokens
     (`headrace.broker.spending.sizes`).
     """
@@ -167,6 +168,7 @@ class SpendingTotal(BaseModel):
     cut: int = 0
     metered: int = 0
     unpriced: int = 0
+    without_cost: int = 0
     charge_tokens: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0

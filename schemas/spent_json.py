@@ -9,11 +9,12 @@ from pydantic import ValidationError
 
 from headrace.schemas import headers as names
 from headrace.schemas.codec import WireError, decode_outcome
+from headrace.schemas.money import MICRO_USD_MAX
 from headrace.schemas.record import Headers
 from headrace.schemas.spending import SpentOutcome
 
 TOKENS_MAX: Final = 10**15
-"""Largest number of tokens, or of micro-dollars, that one outcome is believed."""
+"""Largest number of tokens, or of calls, that one outcome is believed."""
 _TYPES: Final = frozenset({names.TYPE_COMPLETED.encode(), names.TYPE_FAILED.encode()})
 
 
@@ -38,7 +39,7 @@ def decode_spent(value: bytes | None, headers: Headers = (), shape: type[SpentOu
 def _can_be_summed(outcome: SpentOutcome) -> bool:
     """Whether its amounts are such as a sum survives: an outcome may be another producer's, and state any number."""
     usage, cost = outcome.usage, outcome.cost
-    if cost is not None and cost.micro_usd is not None and not 0 <= cost.micro_usd <= TOKENS_MAX:
+    if cost is not None and cost.micro_usd is not None and not 0 <= cost.micro_usd <= MICRO_USD_MAX:
         return False
     amounts: tuple[int, ...] = (outcome.attempts, outcome.charge_tokens or 0)
     if usage is not None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from headrace.broker.amounts import spoken_id, spoken_s
 from headrace.broker.cli.columns import Column, Cut, Line
 from headrace.broker.cli.terminal import short
+from headrace.schemas.money import MICRO_PER_USD, MICRO_USD_MAX
 from headrace.schemas.outcome import Failed, Finish, Outcome
 from headrace.schemas.unreadable import UNREADABLE, is_unreadable
 
@@ -83,7 +84,7 @@ def _dollars(outcome: Outcome) -> str:
     micro_usd = None if outcome.cost is None else outcome.cost.micro_usd
     if micro_usd is None:
         return "-"
-    return f"${micro_usd / 1_000_000:,.6f}" if 0 <= micro_usd < 10**12 else "odd"
+    return f"${micro_usd / MICRO_PER_USD:,.6f}" if 0 <= micro_usd <= MICRO_USD_MAX else "odd"
 
 
 def text_of(response: Mapping[str, Any]) -> str:

@@ -39,9 +39,13 @@ from headrace.broker.service.metrics.telemetry import Telemetry
 from headrace.broker.service.offload import Offload, at_once
 from headrace.broker.service.payloads import PayloadStore
 from headrace.broker.service.publishing.costing import Costing
+from headrace.broker.service.publishing.ledger_steps import LedgerSteps
+from headrace.broker.service.publishing.outcome_counts import OutcomeCounts
 from headrace.broker.service.publishing.outcomes import apart_hash
-from headrace.broker.service.publishing.records import Publication
+from headrace.broker.service.publishing.publication import Publication
+from headrace.broker.service.publishing.records import SettlementRecords
 from headrace.broker.service.publishing.reply_topics import Replies
+from headrace.broker.service.publishing.short_forms import ShortForms
 from headrace.broker.service.spending.bookkeeping import Bookkeeping
 from headrace.broker.service.spending.follower import SpendingFollower
 from headrace.broker.service.spending.shown import SpendingShown
@@ -216,8 +220,8 @@ def assemble(  # noqa: PLR0913 — all but two keyword-only
         telemetry,
         replies,
         lags=lags,
-        totals=parts.follower.totals,
-        spending=SpendingShown(spending.follower, spending.bookkeeping, clock),
+        outcome_counts=parts.follower.outcome_counts,
+        spending=SpendingShown(spending.follower, spending.bookkeeping, clock, costs_enabled=doors.prices is not None),
         owner=owner,
         clock=clock,
     )
@@ -332,6 +336,23 @@ def _spending(given: _Given, meter: Meter, telemetry: Telemetry) -> _SpendingPar
     return _SpendingParts(topic, bookkeeping, follower)
 
 
+def _publication(
+    given: _Given, callers: _Callers, replies: Replies, grants: Grants, counts: OutcomeCounts
+) -> Publication:
+    """Assemble what makes the records of a transaction."""
+    settings, clock, telemetry = given.settings, given.clock, callers.telemetry
+    costing = Costing(given.doors.prices, telemetry.containment.observed)
+    settlements = SettlementRecords(settings, clock, replies, grants=grants, costing=costing)
+    return Publication(
+        callers.hold,
+        clock,
+        settlements=settlements,
+        short_forms=ShortForms(given.prefix, telemetry.contained, settlements.dead_letter, costing),
+        steps=LedgerSteps(settings, clock, owner=given.owner, grants=grants, counts=counts, proof=callers.proof),
+        bookkeeping=callers.spending.bookkeeping,
+    )
+
+
 def _leadership(
     given: _Given, callers: _Callers, readers: _Readers, replies: Replies, from_start: frozenset[str]
 ) -> tuple[Leadership, Parts]:
@@ -358,27 +379,14 @@ def _leadership(
         grants=grants,
         proof=callers.proof,
     )
-    contained = callers.telemetry.contained
     parts = Parts(
         driver=callers.driver,
         lease=doors.lease,
         follower=follower,
         promotion=promotion,
-        publication=Publication(
-            given.settings,
-            callers.hold,
-            clock,
-            replies,
-            owner=owner,
-            contained=contained,
-            grants=grants,
-            totals=follower.totals,
-            proof=callers.proof,
-            costing=Costing(doors.prices, callers.telemetry.containment.observed),
-            spending=callers.spending.bookkeeping,
-        ),
+        publication=_publication(given, callers, replies, grants, follower.outcome_counts),
         replies=replies,
-        spending=callers.spending.bookkeeping,
+        bookkeeping=callers.spending.bookkeeping,
         greeting=callers.greeting,
         proof=callers.proof,
         intakes=readers.intakes,

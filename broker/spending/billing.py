@@ -30,7 +30,7 @@ class CostFinder:
         """The price list's name and version; empty if it was not needed."""
         return "" if self._prices is None else self._prices.version
 
-    def billed(self, outcome: AnySpent, at_s: float) -> AnySpent:
+    def priced(self, outcome: AnySpent, at_s: float) -> AnySpent:
         """Return an outcome that has usage, with its cost by this list at the instant of its answer."""
         if self._prices is None:
             self._prices = self._load()

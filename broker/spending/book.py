@@ -115,12 +115,12 @@ class SpendingBook:
         if self._under_way is not None:
             self.begin()
         self._close_hours()
-        found = [(self._placed(outcome, at), outcome) for outcome in outcomes]
+        keyed = [(self._key_in_open_hour(outcome, at), outcome) for outcome in outcomes]
         if not written:
-            self._under_way = _UnderWay([], found)
+            self._under_way = _UnderWay([], keyed)
             return []
         changed: dict[SpendingKey, None] = {}
-        for key, outcome in found:
+        for key, outcome in keyed:
             self._hours[key.hour].live.sum_of(key).add(outcome)
             changed[key] = None
         due = (key for hour in self._hours.values() for key in hour.late.due)
@@ -142,7 +142,7 @@ class SpendingBook:
             late.sum_of(key).add(outcome)
             late.due[key] += 1
 
-    def _placed(self, outcome: SpentOutcome | Spent, at: datetime) -> SpendingKey:
+    def _key_in_open_hour(self, outcome: SpentOutcome | Spent, at: datetime) -> SpendingKey:
         """Return the key to count an outcome under; its hour is open then."""
         key = key_of(outcome, at)
         if (hour := self._hours.get(key.hour)) is None:

@@ -33,7 +33,7 @@ class ReportRow:
         return self.sums.tokens
 
     @property
-    def mean_tokens(self) -> float | None:
+    def tokens_mean(self) -> float | None:
         """Tokens of a request, as far as they have usage."""
         return self.sums.tokens_mean
 
@@ -49,13 +49,13 @@ class ReportRow:
     @property
     def pico_usd_each(self) -> float | None:
         """Mean cost of the requests that have one."""
-        return _part(self.sums.pico_usd, self.sums.metered - self.sums.unpriced)
+        return _part(self.sums.pico_usd, self.sums.priced)
 
     @property
     def change(self) -> float | None:
         """Change of the tokens of a request: 0.1 is a tenth more than before."""
         before = None if self.before is None else self.before.tokens_mean
-        return None if before is None or self.mean_tokens is None else _part(self.mean_tokens - before, before)
+        return None if before is None or self.tokens_mean is None else _part(self.tokens_mean - before, before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,10 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class SpendingReport:
-    """Rows in order, the largest first unless they are of days or hours; `rest` puts those beyond a number together."""
+    """Rows in order, the largest first unless they are of days or hours.
+
+    `rest` is the sum of the `rest_of` rows beyond the number that was asked for, `whole` that of all rows.
+    """
 
     rows: Sequence[ReportRow]
     rest: ReportRow | None

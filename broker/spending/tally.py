@@ -17,7 +17,7 @@ from headrace.schemas.spending import HOUR_S, OTHERS, AnySpent, SpendingKey, Spe
 _KNOWN_MAX: Final = 50_000
 """Combinations of names whose sums are found by one look-up; beyond it the look-ups begin anew."""
 _FIELDS: Final = {"tier": ("tier_served", "tier_asked")}
-"""Fields of an outcome that determine its value in a dimension, where there is not just one of that name."""
+"""Fields of an outcome from which a dimension is taken, unless it is the one field of that name."""
 _NAMES_MAX: Final = 1_000
 
 
@@ -26,21 +26,21 @@ class TallyNotes:
     """What is said beside the sums.
 
     Attributes:
-        lost: Records that are no outcomes, or no totals, or cannot be read.
-        late: Totals that came more than a day after their hour; they are not counted.
+        unreadable: Records that are no outcomes, or no totals, or cannot be read.
+        too_late: Totals that came more than a day after their hour; they are not counted.
         price_lists: Outcomes by the price list of the cost that they carry.
-        unpriced: Outcomes with usage and without a price, by model.
-        without_cost: Outcomes with usage that carry no cost, as those of older releases.
-        billed_by: The price list by which costs were found now; empty if all are those that the outcomes carry.
+        unpriced: Outcomes with usage for which a price list has no price, by model.
+        priced_by: The price list by which costs were found now; empty if all are those that the outcomes carry.
+        priced_here: Outcomes with usage that carry no cost and were given one now.
         begins_at: Where the oldest record of the topic is, if that is within the period; None: there are older ones.
     """
 
-    lost: int = 0
-    late: int = 0
+    unreadable: int = 0
+    too_late: int = 0
     price_lists: Counter[str] = field(default_factory=Counter)
     unpriced: Counter[str] = field(default_factory=Counter)
-    without_cost: int = 0
-    billed_by: str = ""
+    priced_by: str = ""
+    priced_here: int = 0
     begins_at: datetime | None = None
 
 
@@ -106,16 +106,13 @@ class SpendingTally:
     def _priced(self, outcome: AnySpent, at_s: float) -> AnySpent:
         """Return the outcome with the cost that counts, and note which one that is."""
         notes, carried = self.notes, outcome.cost
-        if carried is None:
-            notes.without_cost += 1
-        elif carried.price_list in notes.price_lists:
-            notes.price_lists[carried.price_list] += 1
-        else:
+        if carried is not None:
             _count(notes.price_lists, carried.price_list)
         if self._costs is not None and (carried is None or self._costs.reprices):
-            outcome = self._costs.billed(outcome, at_s)
-            notes.billed_by = self._costs.version
-        if outcome.cost is None or outcome.cost.micro_usd is None:
+            outcome = self._costs.priced(outcome, at_s)
+            notes.priced_by = self._costs.version
+            notes.priced_here += carried is None
+        if outcome.cost is not None and outcome.cost.pico_usd is None:
             _count(notes.unpriced, outcome.model or "")
         return outcome
 

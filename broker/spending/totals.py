@@ -19,14 +19,14 @@ class LastTotals:
     """The last record of each key, as records come.
 
     Attributes:
-        lost: Records that cannot be read.
-        late: Records that came after their hour had been closed; they are not counted.
+        unreadable: Records that this release cannot read.
+        too_late: Records that came after their hour had been closed; they are not counted.
     """
 
     def __init__(self, hours: range) -> None:
         """Records of other hours are dropped."""
-        self.lost = 0
-        self.late = 0
+        self.unreadable = 0
+        self.too_late = 0
         self._hours = hours
         self._open: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
         self._closed_before = hours.start
@@ -35,10 +35,10 @@ class LastTotals:
         """Take the next record; yield the totals of hours that are complete now."""
         hour = _hour_of(record.key)
         if hour is None:
-            self.lost += record.value is not None
+            self.unreadable += record.value is not None
         elif hour in self._hours:
             if hour < self._closed_before:
-                self.late += 1
+                self.too_late += 1
                 return
             if record.value is None:  # its key is deleted, and compaction removes what it said before
                 self._open[hour].pop(record.key or b"", None)
@@ -59,7 +59,7 @@ class LastTotals:
                 try:
                     key, _, total = decode_total(Record(named, value))
                 except TotalUnreadable:
-                    self.lost += 1
+                    self.unreadable += 1
                     continue
                 yield key, total
 

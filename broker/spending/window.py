@@ -69,6 +69,11 @@ class SummedBy:
             self.by[kind] = largest(named, names_max)
 
 
+def last_of_each_key(records: Iterable[Record]) -> list[Record]:
+    """Return the last record of each key."""
+    return [*{each.key: each for each in records}.values()]
+
+
 def largest(named: Mapping[str, SpendingSums], names_max: int) -> dict[str, SpendingSums]:
     """Return the largest, in order, and behind them the sum of all others under OTHERS, if there are any."""
     own = sorted((name for name in named if name != OTHERS), key=lambda name: (named[name].weight, name), reverse=True)
@@ -107,7 +112,7 @@ class SpendingWindow:
 
         Of several records of one key only the last is read: a busy leader writes thousands an hour.
         """
-        for record in {each.key: each for each in records}.values():
+        for record in last_of_each_key(records):
             try:
                 key, series, total = decode_total(record)
             except TotalUnreadable:

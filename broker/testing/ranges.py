@@ -49,10 +49,9 @@ class MemoryRanges:
             oldest_ms.append(timestamp_ms)
             if offset == log.start > 0:
                 removed_ms.append(timestamp_ms)
-        if not any(log.start < log.stable_end for log in self._logs) and any(log.start for log in self._logs):
-            removed_ms.append(_ms(datetime.now(UTC)))
         begins_at = None if goes_back else _instant(min(oldest_ms, default=None))
-        return TopicRanges(tuple(ranges), _instant(max(removed_ms, default=None)), begins_at)
+        is_emptied = any(0 < log.start == log.stable_end for log in self._logs)
+        return TopicRanges(tuple(ranges), _instant(max(removed_ms, default=None)), begins_at, is_emptied)
 
     async def read(self, part: OffsetRange) -> AsyncIterator[RangePiece]:
         """See `RangeLog.read`."""

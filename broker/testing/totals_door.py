@@ -42,7 +42,7 @@ class MemoryTotals:
 
     async def is_at_end(self) -> bool:
         """See `headrace.broker.status_ports.TotalsLog.is_at_end`."""
-        return not any(map(self._has_more, self._next))
+        return self._link.is_up and not any(map(self._has_more, self._next))
 
     def _has_more(self, number: int) -> bool:
         return self._log(number).has_more(self._next[number])

@@ -138,17 +138,6 @@ class RangeLogContract:
         assert (await log.ranges(at(0), at(1))).ranges == (OffsetRange(0, 0, LOOK_UPS_MAX + 3), OffsetRange(1, 0, 2))
         await log.close()
 
-    async def test_a_topic_of_which_retention_has_left_nothing_reaches_back_to_now(self, world: RangeWorld) -> None:
-        await world.append(0, 0, b"a")
-        await world.trim(0, 1)
-        log = world.log()
-        await log.open()
-        found = await log.ranges(at(0), None)
-        assert found.ranges == ()
-        assert found.reach_back_to is not None
-        assert found.reach_back_to > datetime.now(UTC) - timedelta(minutes=5)
-        await log.close()
-
     async def test_an_empty_topic_lacks_nothing(self, world: RangeWorld) -> None:
         log = world.log()
         await log.open()
@@ -164,6 +153,17 @@ class RangeLogContract:
         assert (await log.ranges(at(0), None)).begins_at == at(1)
         assert (await log.ranges(at(2), None)).begins_at is None
         assert (await log.ranges(at(4), None)).begins_at is None
+        await log.close()
+
+    async def test_a_partition_of_which_retention_has_left_nothing_is_told(self, world: RangeWorld) -> None:
+        await world.append(0, 0, b"a", b"b")
+        await world.append(1, 1, b"c")
+        log = world.log()
+        await log.open()
+        assert not (await log.ranges(at(0), None)).is_emptied
+        await world.trim(0, 2)
+        found = await log.ranges(at(0), None)
+        assert (found.ranges, found.reach_back_to, found.is_emptied) == ((OffsetRange(1, 0, 1),), None, True)
         await log.close()
 
     async def test_retention_during_a_reading_costs_only_what_it_removed(self, world: RangeWorld) -> None:

@@ -65,6 +65,23 @@ async def killed(services: LocalServices) -> AsyncIterator[None]:
     yield
 
 
+async def test_a_reader_of_totals_that_hears_nothing_is_not_at_the_end(pair: LocalServices) -> None:
+    world = await real_world(KafkaConnection(pair.endpoints.bootstrap_servers), "silent")
+    totals = world.totals()
+    await totals.open(0)
+
+    async def is_at_end(*, expected: bool) -> None:
+        async with asyncio.timeout(40):
+            while await totals.is_at_end() is not expected:
+                assert await totals.read(200) == []
+
+    await is_at_end(expected=True)
+    async with frozen(pair):
+        await is_at_end(expected=False)
+    await is_at_end(expected=True)
+    await totals.close()
+
+
 async def test_questions_end_in_time(pair: LocalServices) -> None:
     world = await real_world(KafkaConnection(pair.endpoints.bootstrap_servers), "frozen")
     lane, ledger, coordinators = world.lane(), world.ledger(), world.coordinators()

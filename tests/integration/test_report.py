@@ -19,7 +19,7 @@ from headrace.broker.spending.sums import SpendingSums, key_of
 from headrace.schemas.codec import encode_outcome
 from headrace.schemas.outcome import Completed, Cost, Outcome, Timings, Usage
 from headrace.schemas.record import Record
-from headrace.schemas.spending import SpendingKey, SpentOutcome, encode_total
+from headrace.schemas.spending import SpendingKey, SpendingTotal, SpentOutcome, encode_total
 from headrace.schemas.topics import TopicSpec, results_topic
 from tests.contract import range_log_contract
 from tests.contract.range_log_contract import RangeLogContract
@@ -104,7 +104,7 @@ def totals(outcomes: Sequence[Outcome]) -> list[tuple[Record, datetime]]:
         spent = SpentOutcome.model_validate(each)
         sums.setdefault(key_of(spent), SpendingSums()).add(spent)
     return [
-        (encode_total(key, "s1", each.total()), datetime.fromtimestamp((key.hour + 1) * 3_600, UTC))
+        (encode_total(key, "s1", SpendingTotal(**each.fields())), datetime.fromtimestamp((key.hour + 1) * 3_600, UTC))
         for key, each in sorted(sums.items(), key=lambda item: item[0].hour)
     ]
 

@@ -13,6 +13,8 @@ HELD: tuple[str, ...] = (
     "headrace.broker.core.requests.level_turns",
     "headrace.broker.core.requests.settling",
     "headrace.broker.core.requests.ledger_notes",
+    "headrace.broker.service.publishing.publication",
+    "headrace.broker.service.publishing.ledger_steps",
     "headrace.broker.service.publishing.records",
     "headrace.broker.service.publishing.short_forms",
     "headrace.broker.service.publishing.outcomes",

@@ -15,6 +15,7 @@ from headrace.broker.spending.advice.advisor import Advisor
 from headrace.schemas.request import GenerationRequest
 from headrace.schemas.request_codec import DecodedRequest
 from headrace.schemas.spending import AdvisedOutcome
+from headrace.schemas.spent_json import TOKENS_MAX
 
 MARK = "zqxjkv"
 TEXTS = (f"{MARK}\ud800", f"{MARK}. " * 50, f"\0image {MARK}", "\n", " " * 300, "", "é。", "low", "2026-11-28")
@@ -25,6 +26,8 @@ FIELDS = (
 )  # fmt: skip
 NUMBERS = (0, 1, -1, 16, 300, 2**31, 2**63, 10**30, -(10**12), 0.5, -1.8e308, math.inf, math.nan)
 COUNTS = (0, 1, 5, 300, 4_000, 2**63, -1, -(2**40))
+TOKENS = (0, 1, 5, 300, 4_000, TOKENS_MAX)
+"""Others are refused where outcomes are read."""
 WORDS = ("", "bulk", "flex", "\ud800", "x" * 2_000, None)
 OUTCOME = {
     "reason": ("deadline_exceeded", "exhausted", None, "\ud800"),
@@ -62,7 +65,7 @@ def outcome_of(rng: random.Random) -> dict[str, Any]:
     fields["status"] = rng.choice(("completed", "failed"))
     fields["model"] = rng.choice(("gpt-4o", "gpt-5", "gpt-4", "x", None))
     if rng.random() < 0.8:
-        fields["usage"] = {name: rng.choice(COUNTS) for name in ("input_tokens", "output_tokens", "cached_tokens")}
+        fields["usage"] = {name: rng.choice(TOKENS) for name in ("input_tokens", "output_tokens", "cached_tokens")}
     if rng.random() < 0.5:
         fields["cost"] = {"micro_usd": rng.choice((0.0, 15_000.5, -1.0, 1e308, math.inf, math.nan, None))}
     return fields

@@ -79,10 +79,9 @@ class KafkaRanges:
             oldest_ms.append(first.timestamp)
             if first.offset == begin > 0:
                 removed_ms.append(first.timestamp)
-        if not any(begins[place] < ends[place] for place in places) and any(begins.values()):
-            removed_ms.append(_ms(datetime.now(UTC)))
         begins_at = None if goes_back else _instant(min(oldest_ms, default=None))
-        return TopicRanges(tuple(ranges), _instant(max(removed_ms, default=None)), begins_at)
+        is_emptied = any(0 < begins[place] == ends[place] for place in places)
+        return TopicRanges(tuple(ranges), _instant(max(removed_ms, default=None)), begins_at, is_emptied)
 
     async def _behind(self, places: Sequence[KafkaPartition], until_ms: int) -> dict[KafkaPartition, int]:
         """Return the offsets at which the ranges end; see `RangeLog.ranges`."""

@@ -1,5 +1,6 @@
 """Reader of the totals topic: all of its partitions, committed records only, from an instant on."""
 
+import time
 from collections.abc import Sequence
 
 from aiokafka import AIOKafkaConsumer
@@ -14,6 +15,7 @@ from headrace.schemas.record import Record
 
 _RECORDS_A_READ = 2_000
 _FETCH_WAIT_MS = 1_000  # nothing waits for a sum, and a quiet topic costs one request a second
+_SILENT_MAX_MS = 10_000  # ten answers in a row have not come
 
 
 class KafkaTotals:
@@ -68,9 +70,12 @@ class KafkaTotals:
         """See `headrace.broker.status_ports.TotalsLog.is_at_end`."""
         consumer = self._consumer
         assert consumer is not None  # noqa: S101 — programmer error: asked before open
+        since_ms = time.time() * 1_000 - _SILENT_MAX_MS
         for place in consumer.assignment():
-            end = consumer.last_stable_offset(place)
-            if end is None or await consumer.position(place) < end:
+            end, answered_ms = consumer.last_stable_offset(place), consumer.last_poll_timestamp(place)
+            if end is None or answered_ms is None or answered_ms < since_ms:
+                return False
+            if await consumer.position(place) < end:
                 return False
         return True
 

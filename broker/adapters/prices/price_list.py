@@ -15,6 +15,7 @@ from headrace.broker.adapters.prices.price_shapes import STANDARD_TIERS, ModelPr
 from headrace.broker.adapters.prices.rates import CallRates, Priced, priced
 from headrace.broker.price_ports import PriceList
 from headrace.broker.settings.whole import Settings
+from headrace.schemas.money import PICO_PER_MICRO
 from headrace.schemas.outcome import Cost, Usage
 
 LOOKED_UP_MAX: Final = 2_048
@@ -22,7 +23,6 @@ LOOKED_UP_MAX: Final = 2_048
 NO_INPUT_NOTE: Final = "The usage states no input tokens, which every call has."
 """An answer may leave its usage empty, or state a number that is not believed: that must not make its call free."""
 _SCALE: Final = "scale"
-_MICRO: Final = 1_000_000
 
 
 class ModelList(Protocol):
@@ -53,7 +53,7 @@ class LayeredPrices:
             return Cost(price_list=self._version, note=NO_INPUT_NOTE)
         rates = self._looked_up(model, "" if tier in STANDARD_TIERS else tier, at.replace(second=0, microsecond=0))
         found = Priced(None, note=rates) if isinstance(rates, str) else priced(rates, usage)
-        micro_usd = None if found.pico_usd is None else found.pico_usd / _MICRO
+        micro_usd = None if found.pico_usd is None else found.pico_usd / PICO_PER_MICRO
         return Cost.model_construct(micro_usd=micro_usd, price_list=self._version, band=found.band, note=found.note)
 
     def _look_up(self, model: str, tier: str, at: datetime) -> CallRates | str:

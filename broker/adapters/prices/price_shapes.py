@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from headrace.broker.adapters.prices.rates import CallRates, TokenRates, units
+from headrace.schemas.money import MICRO_PER_USD
 
 STANDARD_TIERS: Final = frozenset({"", "auto", "default", "on_demand", "standard"})
 """Names of the tier whose prices are those given without a tier; `on_demand` is Groq's."""
@@ -106,7 +107,7 @@ class TierPrices(_PriceTable):
     @property
     def per_call_units(self) -> int:
         """What each call costs besides, in units of `rates`."""
-        return 0 if self.per_call is None else units(self.per_call * 1_000_000)
+        return 0 if self.per_call is None else units(self.per_call * MICRO_PER_USD)
 
 
 class ModelPrices(TierPrices):

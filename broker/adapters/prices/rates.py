@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Final, NamedTuple
 
+from headrace.schemas.money import PICO_PER_MICRO
 from headrace.schemas.outcome import Usage
 
 _PLACES: Final = 18
-_UNITS_PER_PICO: Final = 10**12
-"""A micro-dollar has 10^18 units, and 10^6 pico-dollars."""
+_UNITS_PER_PICO: Final = 10**_PLACES // PICO_PER_MICRO
 _FACTOR_PARTS: Final = 10**6
 TOKENS_MAX: Final = 10_000_000
 """Largest count of tokens that is priced: no model reads or writes a tenth of it."""

@@ -85,7 +85,9 @@ class Families(ProcessFamilies):
         self.cost = self._counter(
             "cost_usd", "Cost of published outcomes by the price list, in US dollars.", "lane", "model", "tier"
         )
-        self.unpriced = self._counter("unpriced", "Published outcomes with usage and without a price.", "model")
+        self.unpriced = self._counter(
+            "unpriced", "Published outcomes with usage for which the price list has no price.", "model"
+        )
         self.tenant_tokens = self._counter(
             "tenant_tokens", "Tokens billed for published outcomes, with metrics.by_tenant.", "tenant", "kind"
         )

@@ -23,11 +23,11 @@ from headrace.broker.spending.advice.advisor import Advisor
 from headrace.broker.spending.advice.finding import AdviceFinding, SavingEffect
 from headrace.broker.spending.question import ReportPeriod
 from headrace.broker.spending.tally import TallyNotes
+from headrace.schemas.money import PICO_PER_MICRO
 from headrace.schemas.outcome import Cost, Usage
 
 _DAY: Final = timedelta(days=1)
 _INDENT: Final = "   "
-_PICO_PER_MICRO: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _amounts(found: AdviceFinding) -> str:
     tokens = f"{spoken_tokens(found.tokens_a_day)} tokens a day {_EFFECTS[found.effect]}"
     if not found.micro_usd_a_day:
         return tokens
-    money = f"{spoken_usd(found.micro_usd_a_day * _PICO_PER_MICRO)} a day"
+    money = f"{spoken_usd(found.micro_usd_a_day * PICO_PER_MICRO)} a day"
     return f"{tokens}, {money}" if found.is_question else f"{tokens}, {money} less"
 
 

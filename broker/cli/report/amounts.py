@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from headrace.schemas.money import PICO_PER_USD
+
 NONE: Final = "-"
-_PICO: Final = 1_000_000_000_000
 
 
 def spoken_tokens(count: float | None) -> str:
@@ -29,7 +30,7 @@ def spoken_usd(pico_usd: float | None) -> str:
     """Format money: `$1,234`, `$12.34`, `$0.123`, `$0.0000123`."""
     if pico_usd is None:
         return NONE
-    usd = pico_usd / _PICO
+    usd = pico_usd / PICO_PER_USD
     if usd == 0:
         return "$0"
     if usd >= 1:

@@ -37,7 +37,7 @@ _FIGURES: Final = (
     FigureColumn("CACHED", 7, lambda _, row: spoken_share(row.cached_share)),
     FigureColumn("OUTPUT", 8, lambda _, row: spoken_tokens(row.sums.output_tokens)),
     FigureColumn("CHARGE", 12, lambda _, row: spoken_tokens(row.sums.charge_tokens)),
-    FigureColumn("MEAN", 1, lambda _, row: spoken_tokens(row.mean_tokens)),
+    FigureColumn("MEAN", 1, lambda _, row: spoken_tokens(row.tokens_mean)),
     FigureColumn("P50", 10, lambda _, row: spoken_tokens(row.size(0.5))),
     FigureColumn("P95", 9, lambda _, row: spoken_tokens(row.size(0.95))),
     FigureColumn("CHANGE", 4, lambda _, row: spoken_change(row.change)),
@@ -48,7 +48,7 @@ _FIGURES: Final = (
 
 
 def _has_price(row: ReportRow) -> bool:
-    return bool(row.sums.pico_usd) or row.sums.metered > row.sums.unpriced or not row.sums.metered
+    return bool(row.sums.pico_usd) or row.sums.priced > 0 or not row.sums.metered
 
 
 def fitting(

@@ -9,6 +9,7 @@ from headrace.broker.cli.report.table import ReportSource, notes
 from headrace.broker.spending.question import ReportPeriod
 from headrace.broker.spending.report import ReportRow, SpendingReport
 from headrace.schemas.instants import to_wire
+from headrace.schemas.money import micro_usd_of
 
 _COUNTS: Final = (
     "outcomes",
@@ -17,6 +18,7 @@ _COUNTS: Final = (
     "cut",
     "metered",
     "unpriced",
+    "without_cost",
     "charge_tokens",
     "input_tokens",
     "cached_tokens",
@@ -25,7 +27,6 @@ _COUNTS: Final = (
     "output_tokens",
     "reasoning_tokens",
 )
-_PICO_PER_MICRO: Final = 1_000_000
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """First characters of a cell that a spreadsheet computes; the last four are the wide forms of the first."""
 
@@ -37,24 +38,24 @@ def figures_of(report: SpendingReport, row: ReportRow) -> dict[str, int | float 
     return {
         **{name: getattr(sums, name) for name in _COUNTS},
         "failed": row.failed,
-        "micro_usd": _micro(sums.pico_usd),
-        "failed_micro_usd": _micro(sums.failed_pico_usd),
-        "cut_micro_usd": _micro(sums.cut_pico_usd),
-        "tokens_mean": _rounded(row.mean_tokens, 3),
+        "micro_usd": micro_usd_of(sums.pico_usd),
+        "failed_micro_usd": micro_usd_of(sums.failed_pico_usd),
+        "cut_micro_usd": micro_usd_of(sums.cut_pico_usd),
+        "tokens_mean": _rounded(row.tokens_mean, 3),
         "tokens_p50": row.size(0.5),
         "tokens_p95": row.size(0.95),
-        "micro_usd_each": None if each is None else _micro(each),
+        "micro_usd_each": None if each is None else micro_usd_of(each),
         "cached_share": _rounded(row.cached_share, 6),
         "cost_share": _rounded(report.cost_share(row), 6),
         "token_share": _rounded(report.token_share(row), 6),
-        "tokens_mean_before": None if row.before is None else _rounded(ReportRow((), row.before).mean_tokens, 3),
+        "tokens_mean_before": None if row.before is None else _rounded(ReportRow((), row.before).tokens_mean, 3),
         "tokens_mean_change": _rounded(row.change, 6),
     }
 
 
 def as_json(report: SpendingReport, source: ReportSource) -> dict[str, Any]:
     """Return the whole report as one object."""
-    question, told, compared = report.tally.question, report.tally.notes, report.compared
+    question, noted, compared = report.tally.question, report.tally.notes, report.compared
     names = question.dimensions
     return {
         "topic": source.topic,
@@ -67,13 +68,13 @@ def as_json(report: SpendingReport, source: ReportSource) -> dict[str, Any]:
         "rest": None if report.rest is None else {"rows": report.rest_of, **figures_of(report, report.rest)},
         "total": figures_of(report, report.whole),
         "compared_with": None if compared is None else {"topic": compared.topic, **_period(compared.period)},
-        "price_lists": dict(told.price_lists.most_common()),
-        "priced_by": told.billed_by or None,
+        "price_lists": dict(noted.price_lists.most_common()),
+        "priced_by": noted.priced_by or None,
         "repriced": source.reprices,
-        "without_cost": told.without_cost,
-        "unpriced_models": dict(told.unpriced.most_common()),
-        "unreadable": told.lost,
-        "late_totals": told.late,
+        "priced_here": noted.priced_here,
+        "unpriced_models": dict(noted.unpriced.most_common()),
+        "unreadable": noted.unreadable,
+        "too_late": noted.too_late,
         "smallest_together": bool(report.tally.groups.foldings),
         "notes": list(notes(report, source)),
     }
@@ -109,10 +110,6 @@ def _row(report: SpendingReport, row: ReportRow, names: Iterable[str]) -> dict[s
 
 def _period(period: ReportPeriod) -> dict[str, str]:
     return {"since": to_wire(period.since), "until": to_wire(period.until)}
-
-
-def _micro(pico_usd: float) -> float:
-    return round(pico_usd / _PICO_PER_MICRO, 6)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

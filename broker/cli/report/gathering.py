@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -43,12 +43,20 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """One reading for a report; `from_totals`: of the hourly totals instead of the outcomes."""
+    """One reading for a report.
+
+    Attributes:
+        from_totals: It is of the hourly totals instead of the outcomes.
+        results_kept: Retention of the outcomes.
+        totals_kept: Retention of the totals.
+    """
 
     connection: KafkaConnection | ClientDoors
     topic_prefix: str
     question: ReportQuestion
     from_totals: bool = False
+    results_kept: timedelta = timedelta(days=7)
+    totals_kept: timedelta = timedelta(days=400)
     timeout_s: float = 10.0
 
     @property
@@ -70,20 +78,23 @@ class Gathering:
             InvalidRequest: There is no topic of totals.
             MissingTopic, Unreachable, RightsError, AuthenticationError, SettingsError: As Kafka says.
         """
-        tally = SpendingTally(self.question, costs)
+        tally, now = SpendingTally(self.question, costs), datetime.now(UTC)
         if self.from_totals:
             topic = self.totals_topic
             try:
-                back_to = await self._read(topic, lambda log: read_totals(log, tally, progress))
+                kept_since = now - self.totals_kept
+                back_to = await self._read(topic, lambda log: read_totals(log, tally, progress, kept_since=kept_since))
             except MissingTopic as reason:
                 raise InvalidRequest(
                     f"There is no topic {topic}: `headrace topics create` makes it, and dispatchers fill it from then "
                     "on. Until then use --from results."
                 ) from reason
         else:
-            topic = self.results_topic
-            back_to = await self._read(topic, lambda log: read_results(log, tally, progress, reads=reads))
-        return Gathered(tally, topic, back_to, await self._compared(progress))
+            topic, kept_since = self.results_topic, now - self.results_kept
+            back_to = await self._read(
+                topic, lambda log: read_results(log, tally, progress, reads=reads, kept_since=kept_since)
+            )
+        return Gathered(tally, topic, back_to, await self._compared(progress, now))
 
     async def requests(
         self,
@@ -115,20 +126,16 @@ class Gathering:
                 count += await self._read(requests_topic(self.topic_prefix, lane), read)
         return count
 
-    async def _compared(self, progress: ReadingProgress) -> Compared | None:
+    async def _compared(self, progress: ReadingProgress, now: datetime) -> Compared | None:
         """Return the earlier period's sums, from totals or from results, whichever has all of it; None: neither."""
         earlier = replace(self.question, period=self.question.period.before(), by_hour=False)
 
-        async def of_totals(log: RangeLog, tally: SpendingTally) -> datetime | None:
-            return await read_totals(log, tally, progress)
-
-        async def of_results(log: RangeLog, tally: SpendingTally) -> datetime | None:
-            return await read_results(log, tally, progress, whole_only=True)
-
-        for topic, read in ((self.totals_topic, of_totals), (self.results_topic, of_results)):
+        totals = partial(read_totals, progress=progress, kept_since=now - self.totals_kept)
+        results = partial(read_results, progress=progress, kept_since=now - self.results_kept, whole_only=True)
+        for topic, read in ((self.totals_topic, totals), (self.results_topic, results)):
             tally = SpendingTally(earlier)
             try:
-                back_to = await self._read(topic, lambda log, read=read, tally=tally: read(log, tally))  # type: ignore[misc]
+                back_to = await self._read(topic, partial(read, tally=tally))
             except (MissingTopic, RightsError):  # there is a report without it
                 continue
             if back_to is None and tally.groups.groups:

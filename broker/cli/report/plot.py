@@ -23,6 +23,7 @@ from headrace.broker.cli.report.table import NAMELESS, spoken_period
 from headrace.broker.cli.terminal import safe, short
 from headrace.broker.spending.report import SpendingReport
 from headrace.broker.spending.timeline import DAY, HOUR, SpendingTimeline, TimelineRow
+from headrace.schemas.money import PICO_PER_USD
 from headrace.schemas.spending import OTHERS
 
 _STACKED_MAX: Final = 7
@@ -172,7 +173,7 @@ def _series(time: SpendingTimeline, look: _Look) -> list[_Series]:
 
 
 def _layer(name: str, colour: str, row: TimelineRow) -> _Series:
-    return _Series(name, colour, [pico_usd / 1e12 for pico_usd in row.pico_usd], row.tokens)
+    return _Series(name, colour, [pico_usd / PICO_PER_USD for pico_usd in row.pico_usd], row.tokens)
 
 
 def _stack(
@@ -239,7 +240,7 @@ def _name_of(at: datetime, step: timedelta) -> str:
 
 def _legend(figure: Figure, report: SpendingReport, series: Sequence[_Series]) -> None:
     """Name the layers on the right, in the order in which they lie above each other."""
-    whole_usd, whole_tokens = report.whole.sums.pico_usd / 1e12, report.whole.tokens
+    whole_usd, whole_tokens = report.whole.sums.pico_usd / PICO_PER_USD, report.whole.tokens
     handles = [Patch(color=each.colour, label=_label(each, whole_usd, whole_tokens)) for each in reversed(series)]
     title = f"by {report.tally.question.stacked_by}"
     legend = figure.legend(
@@ -262,7 +263,7 @@ def _label(layer: _Series, whole_usd: float, whole_tokens: int) -> str:
     if not whole_usd:
         return f"{layer.name}\n{told} ({spoken_share(tokens / whole_tokens if whole_tokens else None)})"
     usd = sum(layer.usd)
-    return f"{layer.name}\n{spoken_usd(usd * 1e12)} ({spoken_share(usd / whole_usd)}), {told}"
+    return f"{layer.name}\n{spoken_usd(usd * PICO_PER_USD)} ({spoken_share(usd / whole_usd)}), {told}"
 
 
 def _head(figure: Figure, report: SpendingReport) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, Protocol
 
-from headrace.broker.range_ports import RangeLog, RangeRecord
+from headrace.broker.range_ports import RangeLog, RangeRecord, TopicRanges
 from headrace.broker.spending.question import ReportPeriod
 from headrace.broker.spending.tally import SpendingTally
 from headrace.broker.spending.totals import LastTotals
@@ -22,10 +22,9 @@ _CLOCKS_APART: Final = timedelta(minutes=10)
 """Most by which the clocks of leaders and of Kafka differ."""
 _PUBLISHED_WITHIN: Final = timedelta(hours=1)
 """Most that lies between the end of a call, or of an hour, and the record that states it, as while Kafka is away."""
-
-
 _ID: Final = re.compile(rb'"id"\s*:\s*"([ -~]{1,128}?)"')
 _FRONT_BYTES: Final = 4_096
+"""Part of a request's value in which its id is looked for without decoding it; a long prompt comes behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +54,28 @@ async def read_results(
     progress: ReadingProgress,
     *,
     reads: OutcomeShape[Any] = SUMS_ONLY,
+    kept_since: datetime | None = None,
     whole_only: bool = False,
 ) -> datetime | None:
     """Count the outcomes of the tally's period; with `whole_only` nothing if some of them have been removed.
+
+    `kept_since`: what retention removes is older; None: it is not known.
 
     Returns:
         From when on the topic has all of them; None: it has all of the period.
     """
     period = tally.question.period
     found = await log.ranges(period.since - _CLOCKS_APART, _written_by(period))
-    back_to = _later(found.reach_back_to, period.since)
-    tally.notes.begins_at = _later(found.begins_at, period.since)
+    back_to = _complete_from(found, period, kept_since)
+    begins_at = found.begins_at
+    tally.notes.begins_at = begins_at if begins_at is not None and begins_at > period.since else None
     if whole_only and back_to is not None:
         return back_to
     progress.expect(sum(part.offsets for part in found.ranges))
     for part in found.ranges:
         at = part.first
         async for piece in log.read(part):
-            tally.notes.lost += piece.lost
+            tally.notes.unreadable += piece.lost
             _count(piece.records, tally, reads)
             progress.pass_by(piece.position - at)
             at = piece.position
@@ -85,7 +88,7 @@ def _count(records: Sequence[RangeRecord], tally: SpendingTally, reads: OutcomeS
         try:
             outcome = decode_spent(record.value, record.headers, reads.fields)
         except WireError:
-            tally.notes.lost += 1
+            tally.notes.unreadable += 1
             continue
         published_s = 0.0 if outcome.timings.finished_at is not None else _published_s(record)
         counted = tally.add(outcome, published_s)
@@ -144,15 +147,17 @@ def _ids_in(record: RangeRecord) -> tuple[str, ...]:
     return tuple(each.decode(errors="replace") for each in named if each)
 
 
-async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProgress) -> datetime | None:
-    """Count the totals of the tally's hours; return as `read_results`."""
+async def read_totals(
+    log: RangeLog, tally: SpendingTally, progress: ReadingProgress, *, kept_since: datetime | None = None
+) -> datetime | None:
+    """Count the totals of the tally's hours; `kept_since` and what is returned are as of `read_results`."""
     period = tally.question.period.whole_hours()
     found = await log.ranges(period.since - _CLOCKS_APART, _written_by(period))
     progress.expect(sum(part.offsets for part in found.ranges))
     for part in found.ranges:
         last, at = LastTotals(period.hours), part.first
         async for piece in log.read(part):
-            tally.notes.lost += piece.lost
+            tally.notes.unreadable += piece.lost
             for record in piece.records:
                 for key, total in last.put(Record(record.key, record.value)):
                     tally.add_total(key, total)
@@ -160,9 +165,9 @@ async def read_totals(log: RangeLog, tally: SpendingTally, progress: ReadingProg
             at = piece.position
         for key, total in last.rest():
             tally.add_total(key, total)
-        tally.notes.lost += last.lost
-        tally.notes.late += last.late
-    return _later(found.reach_back_to, period.since)
+        tally.notes.unreadable += last.unreadable
+        tally.notes.too_late += last.too_late
+    return _complete_from(found, period, kept_since)
 
 
 def _written_by(period: ReportPeriod) -> datetime | None:
@@ -171,6 +176,14 @@ def _written_by(period: ReportPeriod) -> datetime | None:
     return None if until >= datetime.now(UTC) else until
 
 
-def _later(back_to: datetime | None, since: datetime) -> datetime | None:
-    """Return from when on a topic has everything, if that is within the period."""
-    return back_to if back_to is not None and back_to > since else None
+def _complete_from(found: TopicRanges, period: ReportPeriod, kept_since: datetime | None) -> datetime | None:
+    """Return from when on a topic has everything, if that is within the period.
+
+    A partition whose records are all gone, as one without traffic for a week, lacks those that are older than the
+    topic's retention. A period that begins as long ago as retention reaches is taken for complete.
+    """
+    back_to = found.reach_back_to
+    if found.is_emptied:
+        removed_until = period.until if kept_since is None else kept_since - _CLOCKS_APART
+        back_to = removed_until if back_to is None else max(back_to, removed_until)
+    return back_to if back_to is not None and back_to > period.since else None

@@ -92,16 +92,16 @@ def notes(report: SpendingReport, source: ReportSource) -> Iterator[str]:
 
 
 def _incomplete(report: SpendingReport, source: ReportSource) -> Iterator[str]:
-    told = report.tally.notes
+    noted = report.tally.notes
     if source.reaches_back_to is not None:
         since = f"{source.reaches_back_to:%Y-%m-%d %H:%M} UTC"
         mend = "" if source.is_totals else ": use --from totals for the time before"
         yield f"{source.topic} reaches back to {since} only, since Kafka has removed what is older{mend}."
-    if told.lost:
+    if noted.unreadable:
         kind = "total" if source.is_totals else "outcome"
-        yield f"Not counted: {counted(told.lost, 'record')} from which this release can read no {kind}."
-    if told.late:
-        yield f"Not counted: {counted(told.late, 'total')} written more than a day after the hour that was summed."
+        yield f"Not counted: {counted(noted.unreadable, 'record')} from which this release can read no {kind}."
+    if noted.too_late:
+        yield f"Not counted: {counted(noted.too_late, 'total')} written more than a day after the hour that was summed."
 
 
 def _together(report: SpendingReport, source: ReportSource) -> Iterator[str]:
@@ -112,24 +112,39 @@ def _together(report: SpendingReport, source: ReportSource) -> Iterator[str]:
 
 
 def _prices(report: SpendingReport, source: ReportSource) -> Iterator[str]:
-    told = report.tally.notes
-    carried = [name or "an unnamed list" for name, _ in told.price_lists.most_common(_PRICE_LISTS_NAMED + 1)]
-    if source.reprices and told.billed_by:
+    noted = report.tally.notes
+    carried = [name or "an unnamed list" for name, _ in noted.price_lists.most_common(_PRICE_LISTS_NAMED + 1)]
+    if source.reprices and noted.priced_by:
         by = f"; the outcomes carry prices by {listed(carried)}" if carried else ""
-        yield f"All calls are priced anew by {told.billed_by}{by}."
+        yield f"All calls are priced anew by {noted.priced_by}{by}."
     else:
         if carried:
             yield f"Costs are those that the outcomes carry, by {listed(carried)}."
-        if told.billed_by:
-            older = f"{counted(told.without_cost, 'outcome')} of older releases, without a cost of their own"
-            yield f"Priced by {told.billed_by}: {older}."
-    unpriced = report.whole.sums.unpriced
-    if unpriced:
-        models = [name or NAMELESS for name, _ in told.unpriced.most_common(_MODELS_NAMED)]
-        more = ", …" if len(told.unpriced) > _MODELS_NAMED else ""
+        if noted.priced_by:
+            of = counted(noted.priced_here, "outcome")
+            yield f"Priced by {noted.priced_by}: {of} without a cost, of older releases or of times with costs off."
+    yield from _missing_costs(report, source)
+
+
+def _missing_costs(report: SpendingReport, source: ReportSource) -> Iterator[str]:
+    sums, noted = report.whole.sums, report.tally.notes
+    if sums.without_cost and source.is_totals:
         yield (
-            f"Without a price: {counted(unpriced, 'outcome')} of {', '.join(models)}{more}. Their tokens count, their "
-            "cost is missing: name prices in a file, and give it with --prices."
+            f"Without a cost: {counted(sums.without_cost, 'outcome')} of times with costs off (costs.enabled): --from "
+            "results prices those that Kafka still has."
+        )
+    elif sums.without_cost:
+        yield (
+            f"Costs are off here (costs.enabled): {counted(sums.without_cost, 'outcome')} without a cost "
+            f"{'is' if sums.without_cost == 1 else 'are'} not priced. --prices FILE prices all calls."
+        )
+    if sums.unpriced:
+        models = [name or NAMELESS for name, _ in noted.unpriced.most_common(_MODELS_NAMED)]
+        from_results = " --from results" if source.is_totals else ""
+        more = ", …" if len(noted.unpriced) > _MODELS_NAMED else ""
+        yield (
+            f"Without a price: {counted(sums.unpriced, 'outcome')} of {', '.join(models)}{more}. Their tokens count, "
+            f"their cost is missing: name prices in a file, and give it with --prices{from_results}."
         )
 
 

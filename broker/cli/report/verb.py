@@ -111,24 +111,26 @@ def report(  # noqa: PLR0917  # Typer reads them by name
         settings.kafka.topic_prefix,
         question,
         from_totals=read_from is ReadFrom.TOTALS,
+        results_kept=timedelta(seconds=settings.topics.results.retention_s),
+        totals_kept=timedelta(seconds=settings.topics.totals.retention_s),
         timeout_s=timeout,
     )
-    told_by = advice_from(settings, prices, shows_prompts=show_prompts) if advice else None
+    advisor = advice_from(settings, prices, shows_prompts=show_prompts) if advice else None
     lanes = {name: timedelta(seconds=lane.deadline_max_s or lane.deadline_s) for name, lane in settings.lanes.items()}
-    gathered, requests = run_verb(_gathered(gathering, costs, told_by, lanes, quiet=quiet))
-    given = None if told_by is None else told_by.found(gathered.tally.notes, question.period, requests)
-    told = report_of(gathered.tally, gathered.compared, top=top)
+    gathered, requests = run_verb(_gathered(gathering, costs, advisor, lanes, quiet=quiet))
+    given = None if advisor is None else advisor.found(gathered.tally.notes, question.period, requests)
+    result = report_of(gathered.tally, gathered.compared, top=top)
     source = ReportSource(gathered.topic, read_from is ReadFrom.TOTALS, gathered.reaches_back_to, prices is not None)
-    with _saved(draw, told, plot):
+    with _saved(draw, result, plot):
         if as_json:
-            say_json({**report_as_json(told, source), **({"advice": None} if given is None else given.as_json())})
+            say_json({**report_as_json(result, source), **({"advice": None} if given is None else given.as_json())})
         elif csv:
-            _print_csv(told, source)
+            _print_csv(result, source)
         else:
-            show(told, source)
+            show(result, source)
             if given is not None:
                 show_advice(given)
-    if gathered.tally.notes.lost:
+    if gathered.tally.notes.unreadable:
         raise typer.Exit(_INCOMPLETE)
 
 
@@ -142,10 +144,10 @@ def _check_together(*, as_json: bool, csv: bool, advice: bool, show_prompts: boo
         raise typer.BadParameter("--show-prompts is for --advice, which is not asked for")
 
 
-def _print_csv(told: SpendingReport, source: ReportSource) -> None:
+def _print_csv(result: SpendingReport, source: ReportSource) -> None:
     """Print the lines, and on standard error what must be known to read them."""
-    say(as_csv(told))
-    for sentence in notes(told, source):
+    say(as_csv(result))
+    for sentence in notes(result, source):
         say(sentence, err=True)
 
 
@@ -181,16 +183,16 @@ def _drawing(plot: Path | None, *, dark: bool) -> Draw | None:
         raise SettingsError(
             f"--plot needs {error.name}: install the extra with pip install 'headrace[plot]', or leave --plot out."
         ) from error
-    return lambda told, path: draw(told, path, dark=dark)
+    return lambda result, path: draw(result, path, dark=dark)
 
 
 @contextmanager
-def _saved(draw: Draw | None, told: SpendingReport, plot: Path | None) -> Iterator[None]:
+def _saved(draw: Draw | None, result: SpendingReport, plot: Path | None) -> Iterator[None]:
     """Draw the chart, and print the report even if the file cannot be written: reading took longer than either."""
     failure: OSError | None = None
     if plot is not None and draw is not None:
         try:
-            draw(told, plot)
+            draw(result, plot)
         except OSError as error:
             failure = error
     yield

@@ -11,17 +11,17 @@ from headrace.broker.cli.terminal import safe, short
 from headrace.broker.service.status.findings import table_of
 from headrace.broker.service.status.reading import Said
 from headrace.broker.spending.sums import NAMED
+from headrace.schemas.money import MICRO_PER_USD
 
 NAMES_MAX: Final = 4
 """Names of each kind on one line, the rest together; `--json` has more."""
 _SPANS: Final[Mapping[str, str]] = {
     "this_hour": "this hour",
     "last_hour": "last hour",
-    "last_24_hours": "24 h and this hour",
+    "last_25_hours": "last 25 hours",
 }
 _NAME_CHARS_MAX: Final = 30
 _FAINT: Final = "dim"
-_MICRO: Final = 1_000_000
 _CENT: Final = 0.01
 
 
@@ -44,20 +44,28 @@ def spending_shown(said: Said) -> Iterator[RenderableType]:
             money(span),
         )
     yield table
-    by = table_of(spans["24 h and this hour"], "by")
+    by = table_of(spans["last 25 hours"], "by")
     for kind in NAMED:
         if (sums := table_of(by, kind)) and set(sums) != {""}:
             yield Text(f"by {kind}  {_line(sums)}")
+    if spending.get("costs_enabled") is False:
+        yield Text("(costs are off: costs.enabled)", style=_FAINT)
     if spending.get("caught_up") is False:
-        yield Text("(the totals topic has not been read to its end yet)", style=_FAINT)
+        yield Text("(these are older sums: the totals topic is not read to its end)", style=_FAINT)
 
 
 def money(span: Mapping[str, Any]) -> str:
-    """Return the cost in dollars; `+ 3 unpriced` where outcomes have none, which means that it is more."""
-    dollars = float(span.get("cost_micro_usd") or 0) / _MICRO
-    unpriced = int(span.get("unpriced") or 0)
+    """Return the cost in dollars; `+ 3 unpriced` where outcomes have none, which means that it is more.
+
+    It is `-` where no outcome carries a cost, as with costs off.
+    """
+    dollars = float(span.get("micro_usd") or 0) / MICRO_PER_USD
+    unpriced, without = int(span.get("unpriced") or 0), int(span.get("without_cost") or 0)
+    if without and not dollars and not unpriced:
+        return "-"
     told = f"${dollars:,.2f}" if dollars >= _CENT or not dollars else f"${dollars:.6f}"
-    return f"{told} + {unpriced:,} unpriced" if unpriced else told
+    told = f"{told} + {unpriced:,} unpriced" if unpriced else told
+    return f"{told} + {without:,} without a cost" if without else told
 
 
 def _size(tokens: Any) -> str:
@@ -76,6 +84,6 @@ def _named(name: str) -> str:
 
 
 def _amount(sums: Said) -> str:
-    if sums.get("cost_micro_usd"):
+    if sums.get("micro_usd"):
         return money(sums)
     return f"{int(sums.get('input_tokens') or 0) + int(sums.get('output_tokens') or 0):,} tokens"

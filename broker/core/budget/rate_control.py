@@ -213,7 +213,7 @@ class RateControl:
         at_ms = max(now_ms, self._pace.due_ms(tokens, self.rate, first=first))
         if at_ms > now_ms:
             return at_ms
-        mean, last_ms = self._spending.mean_tokens(), self._spending.last_sent_ms()
+        mean, last_ms = self._spending.tokens_mean(), self._spending.last_sent_ms()
         if mean is not None and last_ms is not None:
             at_ms = max(at_ms, last_ms + takes_us(mean, self.rate) * GAP_PPM // PPM // _US)
         return at_ms
@@ -236,7 +236,7 @@ class RateControl:
 
     def _cost(self, tokens: int) -> int:
         """Return what a call costs the pace: its tokens; where calls are capped, a mean call's."""
-        mean = self._spending.mean_tokens() if self._caps.any_of_calls else None
+        mean = self._spending.tokens_mean() if self._caps.any_of_calls else None
         return tokens if mean is None else mean
 
     def _accrue(self, tokens: int, now_ms: int) -> None:
@@ -359,7 +359,7 @@ class RateControl:
             self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
         elif explained >= REFUSALS_MIN:  # then the rate was cut in vain
             self.rate = min(itertools.islice(reversed(self._cut_rates), explained))
-        spared, mean = self._cost(self._spending.largest()) * SPARED_PPM // PPM, self._spending.mean_tokens()
+        spared, mean = self._cost(self._spending.largest()) * SPARED_PPM // PPM, self._spending.tokens_mean()
         spared = spared if mean is None else min(spared, SPARED_MEANS * mean)
         self._pace.leave_out(spared, self.rate, now_ms)
 

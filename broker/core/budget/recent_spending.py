@@ -114,7 +114,7 @@ class RecentSpending:
         """Return when the last call was sent; None: none is remembered."""
         return self._at_ms[-1] if self._at_ms else None
 
-    def mean_tokens(self) -> int | None:
+    def tokens_mean(self) -> int | None:
         """Return the tokens of a mean call of the last minute; None: too few calls to say."""
         calls = self._call_sums[-1]
         return self._token_sums[-1] // calls if calls > _FEW else None

@@ -33,7 +33,7 @@ from headrace.broker.service.leadership.renewal import Renewal
 from headrace.broker.service.leadership.standby import Contender, Standby
 from headrace.broker.service.preflight.probe import PROBE_EVERY_MS
 from headrace.broker.service.publishing.ledger_lines import left_record
-from headrace.broker.service.publishing.records import Publication
+from headrace.broker.service.publishing.publication import Publication
 from headrace.broker.service.publishing.reply_topics import Replies
 from headrace.broker.service.spending.bookkeeping import Bookkeeping
 from headrace.schemas.ledger import encode_ledger
@@ -62,7 +62,7 @@ class Parts:
     promotion: Promotion
     publication: Publication
     replies: Replies
-    spending: Bookkeeping
+    bookkeeping: Bookkeeping
     greeting: Greeting
     proof: Proof
     intakes: Mapping[str, LaneIntake]
@@ -258,13 +258,13 @@ class Leadership:
             written.extend(await producer.transact(records, offsets))
 
         try:
-            await self._parts.spending.during(
+            await self._parts.bookkeeping.during(
                 lambda: self._parts.replies.during(publication.reply_topics(batch), transact)
             )
         except ProducerDead as error:
             self._parts.transacted("unknown", (clock.now_ms() - begun_ms) / 1_000)
             self.health.kafka(str(error))
-            self._setback = self._parts.spending.failed(error)
+            self._setback = self._parts.bookkeeping.failed(error)
             if self._setback is Setback.DENIED:
                 self._deny(error, touched)
             say = _log.warning if error.setback is Setback.UNKNOWN else _log.error
@@ -278,7 +278,7 @@ class Leadership:
         self.health.record_commit(touched)
         self.health.kafka(None)
         self._parts.follower.record_step(written[-1], publication.line)
-        self._parts.spending.committed()
+        self._parts.bookkeeping.committed()
         driver.post(Committed(batch.serial, begun_ms, publication.crashed))
         return True
 
@@ -344,11 +344,11 @@ class Leadership:
         assert self._producer is not None  # noqa: S101 — programmer error: a term without a producer
         line = encode_ledger(left_record(self._term, self._owner))
         with contextlib.suppress(ProducerDead):
-            late = self._parts.spending.late(self._parts.clock.utc_now())
+            late = self._parts.bookkeeping.late(self._parts.clock.utc_now())
             await self._producer.transact([*late, Outgoing(self._ledger_topic, Record(None, line))], {})
-            self._parts.spending.committed()
+            self._parts.bookkeeping.committed()
             _log.info("left", term=self._term, owner=self._owner)
-            await self._parts.spending.write_late(self._producer, self._parts.clock)
+            await self._parts.bookkeeping.write_late(self._producer, self._parts.clock)
 
     async def _step_down(self) -> None:
         await self._halt_intakes()

@@ -25,7 +25,7 @@ from headrace.broker.service.leadership.clock_check import TOLERANCE_MS
 from headrace.broker.service.leadership.ledger_reach import LedgerReach
 from headrace.broker.service.preflight.probe import answers
 from headrace.broker.service.publishing.ledger_lines import ledger_read
-from headrace.broker.service.publishing.totals import Totals
+from headrace.broker.service.publishing.outcome_counts import OutcomeCounts
 from headrace.schemas.ledger import LedgerKind, LedgerRecord, LedgerUnreadable, decode_ledger
 
 POLL_MS = 200
@@ -44,7 +44,7 @@ class LedgerFollower:
         stepped_at_ms: Wall time of the last step that was read or written: until about then all progress was stored. A
             claim proves no such thing: a process that refuses to start may have made it.
         deaths: Terms that died, according to all lines, our own included.
-        totals: Outcomes of all leaders, according to the last line.
+        outcome_counts: Outcomes of all leaders, according to the last line.
         lines: Number of lines read.
         reached_ms: When a line was last read.
         made_anew: The topic was deleted and recreated while we knew the former one: its lines are in our memory alone.
@@ -82,7 +82,7 @@ class LedgerFollower:
         self.made_anew = False
         self.claimed_at_ms = self.stepped_at_ms = 0
         self.deaths = CrashHistory()
-        self.totals = Totals()
+        self.outcome_counts = OutcomeCounts()
         self.topic_ids: dict[str, str] = {}
         self.highest_term = 0
         self.lines = 0
@@ -208,7 +208,7 @@ class LedgerFollower:
         already what it says of requests.
         """
         self._remember(line, self._clock.utc_ms())
-        self.totals.observe(line)
+        self.outcome_counts.observe(line)
         if 0 <= offset < (self._next or 0):
             self._found_anew()
         if offset >= 0:
@@ -267,7 +267,7 @@ class LedgerFollower:
             self._expected = None
             self.claimed_at_ms = row.at_ms
         self._grants.observe(line)
-        self.totals.observe(line)
+        self.outcome_counts.observe(line)
         self._proof.observe(line)
         self._remember(line, row.at_ms)
         self._driver.post(ledger_read(line, row.at_ms))

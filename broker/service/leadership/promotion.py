@@ -157,7 +157,7 @@ class Promotion:
         """Claim and read back; None if another leader has claimed that term or a later one."""
         key = await self.grants.for_claim()
         proved = self.proof.for_claim()
-        totals = self.follower.totals.counts
+        totals = self.follower.outcome_counts.counts
         line = claim_record(term, self.owner, stands, self.follower.topic_ids, key=key, proved=proved, totals=totals)
         claim = ports.Outgoing(self.ledger_topic, Record(None, encode_ledger(line)))
         began_ms = self.utc_ms()

@@ -11,9 +11,8 @@ from headrace.broker.service.containment import Containment, surviving
 from headrace.broker.service.metrics.payload_facts import usage_kinds
 from headrace.broker.settings.metrics import MetricsSettings
 from headrace.broker.spending.sums import key_of
+from headrace.schemas.money import PICO_PER_USD
 from headrace.schemas.spending import Spent
-
-_PICO: float = 1e12
 
 
 class OutcomeCosts:
@@ -35,9 +34,9 @@ class OutcomeCosts:
         tokens = usage_kinds(outcome.usage)
         if pico_usd is None and not tokens:
             return
-        key, usd = key_of(outcome), (pico_usd or 0) / _PICO
+        key, usd = key_of(outcome), (pico_usd or 0) / PICO_PER_USD
         self._meter.outcome_cost(key.lane, key.model, key.tier, usd)
-        if pico_usd is None:
+        if pico_usd is None and outcome.cost is not None:
             self._meter.unpriced(key.model)
         if self._settings.by_tenant:
             self._meter.tenant_cost(key.tenant, usd)

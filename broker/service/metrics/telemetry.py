@@ -25,10 +25,10 @@ from headrace.broker.service.metrics.breaker_log import Trips
 from headrace.broker.service.metrics.charge_metrics import Charges
 from headrace.broker.service.metrics.limit_levels import LimitLevels, refusing_bucket
 from headrace.broker.service.metrics.measured_rates import MeasuredRates
+from headrace.broker.service.metrics.model_means import ModelMeans
 from headrace.broker.service.metrics.parked_until import Parkings
 from headrace.broker.service.metrics.payload_facts import exemplar_of, model_of, tier_asked, usage_kinds
 from headrace.broker.service.metrics.span_log import SpanLog
-from headrace.broker.service.metrics.spending import SpendingByModel
 from headrace.broker.service.metrics.upstream_log import UpstreamLog
 from headrace.broker.service.payloads import Payload, PayloadStore
 from headrace.broker.service.publishing.short_forms import ENCODE_CRASHED, OVERDUE
@@ -59,7 +59,7 @@ class Telemetry:
         *,
         objectives_s: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
-        """`spending` feeds `/status` as well; `objectives_s` are those of the lanes that have one."""
+        """`model_means` feeds `/status` as well; `objectives_s` are those of the lanes that have one."""
         self._objectives_s = objectives_s
         self.meter = meter
         self._hold = hold
@@ -83,7 +83,7 @@ class Telemetry:
         self._levels = LimitLevels(meter)
         self._span_log = SpanLog(meter, clock)
         self.containment = Containment(meter, clock)
-        self.spending = SpendingByModel()
+        self.model_means = ModelMeans()
         self._upstream_log = UpstreamLog(clock)
 
     def contained(self, step: str, error: BaseException | None = None, **where: str | int | None) -> None:
@@ -146,7 +146,7 @@ class Telemetry:
         self._upstream_log.observe(cargo, verdict)
 
     def _used(self, model: str, cargo: Payload) -> None:
-        self.spending.record(cargo)
+        self.model_means.record(cargo)
         for kind, tokens in usage_kinds(cargo.usage).items():
             self.meter.usage(model, cargo.tier_served or tier_asked(cargo), kind, tokens)
 

@@ -1,15 +1,10 @@
-"""Translation of a batch of decisions into the records, offsets and ledger line of one Kafka transaction.
+"""Records of one settlement, sized after their last header and before the transaction begins, in a form that fits.
 
-Every record is made here, sized after its last header and before the transaction begins, and given a form that fits. A
-record that Kafka refuses nevertheless is found by bisecting, and comes back in a smaller `Form`
+A record that Kafka refuses nevertheless is found by bisecting, and comes back in a smaller `Form`
 (`headrace.broker.core.requests.failing_decisions`).
-
-An exception while the records of one settlement are made concerns that settlement alone, which is published in a short
-form (`headrace.broker.service.publishing.short_forms`).
 """
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,29 +13,21 @@ import structlog
 from headrace.broker.clock import WallClock
 from headrace.broker.core import commands
 from headrace.broker.core.identity.dedupe import Overdue
-from headrace.broker.core.requests.transactions import REFUSED_BY_KAFKA, failed_instead
+from headrace.broker.core.requests.transactions import REFUSED_BY_KAFKA
 from headrace.broker.core.requests.triage import WITHDRAWN
-from headrace.broker.core.ticket import CONTROL, TicketNumber
-from headrace.broker.ports import SENT_BYTES_MAX, Outgoing, StoredOffset, TopicPartition
-from headrace.broker.service.calls.base_url_proof import Proof
-from headrace.broker.service.containment import ContainmentReporter
+from headrace.broker.ports import SENT_BYTES_MAX, Outgoing
 from headrace.broker.service.intake.grants import Grants
-from headrace.broker.service.payloads import Content, Payload, PayloadStore
+from headrace.broker.service.payloads import Content, Payload
 from headrace.broker.service.published import PublishedOutcome
 from headrace.broker.service.publishing.costing import Costing
-from headrace.broker.service.publishing.ledger_lines import step_record
 from headrace.broker.service.publishing.outcomes import completed, failed, smallest, stunted
 from headrace.broker.service.publishing.reply_topics import Replies
-from headrace.broker.service.publishing.short_forms import OVERDUE, ShortForms, fails_instead, withdrawn
-from headrace.broker.service.publishing.totals import Totals
-from headrace.broker.service.spending.bookkeeping import Bookkeeping
+from headrace.broker.service.publishing.short_forms import OVERDUE, withdrawn
 from headrace.broker.settings.whole import Settings
 from headrace.schemas import topics
 from headrace.schemas.codec import encode_dead_letter, encode_failure, encode_outcome
 from headrace.schemas.failure import RetryableFailure, header_fields, key_fields
 from headrace.schemas.headers import CE_SUBJECT, REPLY_DROPPED, TRACEPARENT, TRACESTATE
-from headrace.schemas.ids import id_hash
-from headrace.schemas.ledger import LedgerKind, LedgerRecord, encode_ledger, position
 from headrace.schemas.outcome import Completed, Failed
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, Undecodable, binary_headers
@@ -52,110 +39,23 @@ _IDS_SAID_AGAIN_PARTS = 4
 _UNKNOWN_PLACE = -1
 
 
-class Publication:
-    """Maker of the records of one term's transactions."""
+class SettlementRecords:
+    """Maker of the records of one settlement: outcome, copy for a reply topic, dead letter, RetryableFailure."""
 
-    def __init__(  # noqa: PLR0913 — composed in one place
-        self,
-        settings: Settings,
-        hold: PayloadStore,
-        clock: WallClock,
-        replies: Replies,
-        *,
-        owner: str,
-        contained: ContainmentReporter,
-        grants: Grants,
-        totals: Totals,
-        proof: Proof,
-        costing: Costing,
-        spending: Bookkeeping,
+    def __init__(
+        self, settings: Settings, clock: WallClock, replies: Replies, *, grants: Grants, costing: Costing
     ) -> None:
-        """`owner` is the token in the ledger's lines; `contained` reports exceptions that concern one request.
-
-        Dead letters carry `grants` for the next run of their ids; each line of the ledger carries the `totals` after
-        it, and at intervals the `proof`. `costing` says what outcomes cost; `spending` adds the sums that count them.
-        """
+        """Dead letters carry `grants` for the next run of their ids; `costing` says what outcomes cost."""
         self._costing = costing
-        self._totals = totals
-        self._spending = spending
         self._grants = grants
-        self._proof = proof
-        self.crashed: frozenset[TicketNumber] = frozenset()
-        self.line = LedgerRecord(LedgerKind.STEP, 0, owner)
-        self._settings = settings
         self._replies = replies
-        self._hold = hold
         self._clock = clock
-        self._owner = owner
         self._prefix = settings.kafka.topic_prefix
         self._results_max = _fits(settings.topics.results.max_message_bytes)
         self._dead_letter_max = _fits(settings.topics.dead_letters.max_message_bytes)
-        self._short_forms = ShortForms(self._prefix, contained, self._dead_letter, costing)
-        self._topic_ids: dict[str, str] = {}
-        self._ids_every_ms = min(_IDS_SAID_EVERY_MS, settings.dedupe.window_s * 1_000 // _IDS_SAID_AGAIN_PARTS)
-        self._partitions: int | None = None
-        self._said_ms = 0
 
-    def begin(self, topic_ids: Mapping[str, str]) -> None:
-        """Begin or resume a term: the next batch stores every partition of these topics."""
-        self._topic_ids, self._partitions = dict(topic_ids), None
-        self._spending.begin()
-
-    def _ids_to_say(self, batch: commands.Batch) -> dict[str, str]:
-        """Return the ids of the topics of the stored progress: where all of it is stored, and again at intervals."""
-        now_ms = self._clock.now_ms()
-        if self._partitions is None:
-            self._partitions = len(batch.offsets)
-        elif len(batch.offsets) < self._partitions or now_ms - self._said_ms < self._ids_every_ms:
-            return {}
-        self._said_ms = now_ms
-        return self._topic_ids
-
-    def records(self, batch: commands.Batch, term: int) -> list[Outgoing]:
-        """Make everything the batch writes; the ledger line comes last, and is `line`.
-
-        `crashed` names the tickets that it turns into Failed.
-        """
-        now = self._clock.utc_now()
-        outgoing: list[Outgoing] = []
-        self.crashed = frozenset()
-        for settlement in batch.settlements:
-            try:
-                outgoing.extend([*self._written(settlement, term, now)])
-            except Exception as error:  # noqa: BLE001 — a defect in one outcome must hold up no other
-                cargo = self._hold[settlement.number]
-                outgoing.extend(self._short_forms.of(settlement, cargo, error, term=term, now=now))
-                if fails_instead(settlement.decision):
-                    self.crashed |= {settlement.number}
-        for overdue in batch.overdue:
-            outgoing.extend(self._overdue(overdue, term, now))
-        if self.crashed:
-            batch = replace(batch, settled=failed_instead(batch.settled, set(map(self._key, self.crashed))))
-        named = tuple(
-            position(self._topic(each.partition.lane), each.partition.number, each.offset) for each in batch.suspects
-        )
-        step = step_record(batch, term, self._owner, now, suspects=named, key=self._grants.for_step())
-        totals, proved = self._totals.after(batch, self.crashed), self._proof.for_step()
-        self.line = replace(step, topics=self._ids_to_say(batch), totals=totals, proved=proved)
-        outgoing.extend(self._spending.lines(outgoing, now))
-        outgoing.append(Outgoing(topics.ledger_topic(self._prefix), Record(None, encode_ledger(self.line))))
-        return outgoing
-
-    def reply_topics(self, batch: commands.Batch) -> set[str]:
-        """Return the producers' own topics that receive copies of the batch's outcomes."""
-        found = set()
-        for settlement in batch.settlements:
-            match settlement.decision:
-                case commands.Complete() | commands.Fail() | commands.Discard(returned=True) if (
-                    settlement.form in commands.WITH_CONTENT
-                ):
-                    with contextlib.suppress(Exception):  # whatever it is, `records` meets it too
-                        found.add(self._reply_topic(self._hold[settlement.number]) or "")
-                case _:
-                    pass
-        return found - {""}
-
-    def _reply_topic(self, cargo: Payload) -> str | None:
+    def reply_topic(self, cargo: Payload) -> str | None:
+        """Return the producer's own topic that receives a copy of the outcome; None: there is none to serve."""
         content = cargo.content
         if isinstance(content, DecodedRequest):
             asked = content.request.reply_to
@@ -163,37 +63,27 @@ class Publication:
             asked = content.reply_to if isinstance(content, Undecodable) else None
         return asked if self._replies.serves(asked) else None
 
-    def offsets(self, batch: commands.Batch) -> dict[TopicPartition, StoredOffset]:
-        """Return the offsets of the group once the batch is committed."""
-        return {
-            TopicPartition(self._topic(place.lane), place.number): StoredOffset(stored.offset, stored.metadata)
-            for place, stored in batch.offsets.items()
-        }
-
-    def _topic(self, lane: str) -> str:
-        return topics.control_topic(self._prefix) if lane == CONTROL else topics.requests_topic(self._prefix, lane)
-
-    def _written(self, settlement: commands.Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
+    def of(self, settlement: commands.Settlement, cargo: Payload, term: int, now: datetime) -> Iterable[Outgoing]:
+        """Make the records of a settlement in its form; the result is made as it is iterated."""
         if settlement.form in commands.WITH_CONTENT:
-            return self._settled(settlement, term, now)
-        return self._reduced(settlement, term, now)
+            return self._settled(settlement, cargo, term, now)
+        return self._reduced(settlement, cargo, term, now)
 
-    def _settled(self, settlement: commands.Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
-        cargo, decision = self._hold[settlement.number], settlement.decision
-        copied = settlement.form is commands.Form.WHOLE
+    def _settled(self, settlement: commands.Settlement, cargo: Payload, term: int, now: datetime) -> Iterable[Outgoing]:
+        decision, copied = settlement.decision, settlement.form is commands.Form.WHOLE
         match decision:
             case commands.Complete():
                 yield from self._outcome(self._completed(cargo, term), cargo, now, copied=copied)
             case commands.Fail():
                 yield from self._outcome(self._failed(cargo, decision, term), cargo, now, copied=copied)
                 if decision.reason != "cancelled":
-                    yield self._dead_letter(cargo, decision, now)
+                    yield self.dead_letter(cargo, decision, now)
             case commands.Park():
                 yield self._parked(cargo, decision, now)
             case commands.Withdraw():
                 yield from self._outcome(withdrawn(cargo, decision, term), cargo, now, copied=copied)
             case commands.DeadLetterOnly():
-                yield self._dead_letter(cargo, decision, now)
+                yield self.dead_letter(cargo, decision, now)
             case commands.Discard(returned=True):
                 yield from self._returned(cargo, decision, term, now, copied=copied)
             case commands.Discard() | commands.Remember():
@@ -213,17 +103,11 @@ class Publication:
         if copied:
             yield from self._told_late(cargo, late, term, now)
         if copy.overdue:
-            yield self._dead_letter(cargo, late, now)
+            yield self.dead_letter(cargo, late, now)
 
-    def _key(self, number: TicketNumber) -> tuple[bytes, int]:
-        """Return the request's key in the ledger."""
-        content = self._hold[number].content
-        assert isinstance(content, DecodedRequest)  # noqa: S101 — programmer error: only requests are called or parked
-        return id_hash(content.request.id), content.run
-
-    def _reduced(self, settlement: commands.Settlement, term: int, now: datetime) -> Iterator[Outgoing]:
+    def _reduced(self, settlement: commands.Settlement, cargo: Payload, term: int, now: datetime) -> Iterator[Outgoing]:
         """Make what is left of a settlement that Kafka refused: see `Form`. A copy for a reply topic is dropped."""
-        cargo, decision, form = self._hold[settlement.number], settlement.decision, settlement.form
+        decision, form = settlement.decision, settlement.form
         reason = REFUSED_BY_KAFKA.reason
         match decision:
             case commands.Fail():
@@ -231,7 +115,7 @@ class Publication:
             case commands.Withdraw():
                 outcome = withdrawn(cargo, decision, term)
             case commands.DeadLetterOnly():
-                yield self._dead_letter(cargo, decision, now, bare=True)
+                yield self.dead_letter(cargo, decision, now, bare=True)
                 return
             case _:
                 return
@@ -241,15 +125,15 @@ class Publication:
             least = smallest(outcome)
             yield self._result(encode_outcome(least, time=now), least)
         if form is commands.Form.LETTER:
-            yield self._dead_letter(cargo, REFUSED_BY_KAFKA, now, bare=True)
+            yield self.dead_letter(cargo, REFUSED_BY_KAFKA, now, bare=True)
         elif isinstance(decision, commands.Fail) and reason != "cancelled":
-            yield self._dead_letter(cargo, decision, now, bare=form is commands.Form.BARE)
+            yield self.dead_letter(cargo, decision, now, bare=form is commands.Form.BARE)
 
     def _outcome(
         self, outcome: Completed | Failed, cargo: Payload, now: datetime, *, copied: bool
     ) -> Iterator[Outgoing]:
         """Make the record of an outcome, and its copy for a reply topic; an outcome without its copy says so."""
-        result, topic = self._outcome_record(outcome, cargo, now), self._reply_topic(cargo)
+        result, topic = self._outcome_record(outcome, cargo, now), self.reply_topic(cargo)
         if topic is not None:
             if why := self._replies.hindrance(topic, result.record, copied=copied):
                 result = self._outcome_record(outcome, cargo, now, (REPLY_DROPPED, f"{topic} {why}".encode()))
@@ -257,7 +141,7 @@ class Publication:
                 yield Outgoing(topic, result.record)
         yield result
 
-    def _overdue(self, overdue: Overdue, term: int, now: datetime) -> Iterator[Outgoing]:
+    def overdue(self, overdue: Overdue, term: int, now: datetime) -> Iterator[Outgoing]:
         """Make outcome and dead letter of a parked request that did not come back: only its id is known.
 
         The letter has no value, and its origin no offset: the request's position in the failures topic is not known
@@ -292,7 +176,7 @@ class Publication:
         A parked request that was cancelled, or did not come back in time, was answered by its id alone. Its own record,
         which comes back now, names the topic that was to receive the outcome too.
         """
-        topic = self._reply_topic(cargo)
+        topic = self.reply_topic(cargo)
         if topic is not None:
             record = self._outcome_record(self._failed(cargo, fail, term), cargo, now).record
             if not self._replies.hindrance(topic, record):
@@ -340,7 +224,7 @@ class Publication:
         )
         return Outgoing(topics.failures_topic(self._prefix), encode_failure(failure, time=now))
 
-    def _dead_letter(
+    def dead_letter(
         self, cargo: Payload, why: commands.Fail | commands.DeadLetterOnly, now: datetime, *, bare: bool = False
     ) -> Outgoing:
         """Make the letter of the unchanged record, with the reason why it ends.

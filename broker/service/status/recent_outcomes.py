@@ -42,7 +42,7 @@ class RecentOutcomes:
             "charge_tokens": cargo.charge,
             "input_tokens": None if usage is None else usage.input_tokens,
             "output_tokens": None if usage is None else usage.output_tokens,
-            "cost_micro_usd": None if cargo.cost is None else cargo.cost.micro_usd,
+            "micro_usd": None if cargo.cost is None else cargo.cost.micro_usd,
             "origin": f"{cargo.topic}/{place.number}/{cargo.source.offset}",
             "upstream_request_id": cargo.upstream_request_id,
         }

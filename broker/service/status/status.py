@@ -20,8 +20,8 @@ from headrace.broker.core.ticket import State, Ticket
 from headrace.broker.core.units import PPM
 from headrace.broker.service.health import Health
 from headrace.broker.service.metrics.telemetry import Telemetry, in_seconds
+from headrace.broker.service.publishing.outcome_counts import OutcomeCounts
 from headrace.broker.service.publishing.reply_topics import Replies
-from headrace.broker.service.publishing.totals import Totals
 from headrace.broker.service.spending.shown import SpendingShown
 from headrace.broker.service.status.backlog import backlog_ms
 from headrace.broker.service.status.lags import Lags
@@ -54,7 +54,7 @@ class Status:
     telemetry: Telemetry
     replies: Replies
     lags: Lags
-    totals: Totals
+    outcome_counts: OutcomeCounts
     spending: SpendingShown
     owner: str
     clock: WallClock
@@ -125,8 +125,8 @@ class Status:
             "limits": lambda: {
                 name: self._limit(name, desk, now_ms) for name, desk in core.limits.limit_queues().items()
             },
-            "models": lambda: {name: spent.means() for name, spent in telemetry.spending.items()},
-            "outcomes": lambda: dict(self.totals.counts),
+            "models": lambda: {name: sums.means() for name, sums in telemetry.model_means.items()},
+            "outcomes": lambda: dict(self.outcome_counts.counts),
             "spending": self.spending.shown,
             "failed_lately": telemetry.failures.shown,
             "dedupe": lambda: {

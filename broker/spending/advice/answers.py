@@ -52,7 +52,7 @@ def duplicates(
     finding = context.finding(
         Waste.DUPLICATES,
         group.subject,
-        what=f"{requests / share:,.0f} requests were answered {sums.calls / share:,.0f} times more, under other ids.",
+        what=f"{requests / share:,.0f} requests were answered {sums.metered / share:,.0f} times more, under other ids.",
         how=(
             "Derive a request's id from the work it is for: a second submission of the same id costs nothing and "
             "gets the same outcome. Where the same question comes up again later, keep its answer."
@@ -62,7 +62,7 @@ def duplicates(
         pico_usd=saved,
         evidence={
             "requests": requests,
-            "further_answers": sums.calls,
+            "further_answers": sums.metered,
             "share_of_requests_followed": round(share, 4),
         },
     )
@@ -71,9 +71,9 @@ def duplicates(
 
 def _cut_off(group: OutcomeGroup, context: AdviceContext, cap: tuple[str, int] | None) -> AdviceFinding | None:
     cut = group.cut
-    if cut.output <= LABEL_TOKENS * cut.calls:
+    if cut.output_tokens <= LABEL_TOKENS * cut.metered:
         return None
-    money, are_all = context.pricing.paid(cut, group.price_model), cut.calls >= ALL_CUT * group.answered.calls
+    money, are_all = context.pricing.paid(cut, group.price_model), cut.metered >= ALL_CUT * group.answered.metered
     if not context.matters(cut.tokens, group.answered.tokens, money):
         return None
     parameter = "max_completion_tokens (of responses: max_output_tokens)" if cap is None else cap[0]
@@ -81,7 +81,7 @@ def _cut_off(group: OutcomeGroup, context: AdviceContext, cap: tuple[str, int] |
     return context.finding(
         Waste.CUT_OFF,
         group.subject,
-        what=f"{cut.calls:,} of {group.answered.calls:,} answers end in the middle, at the cap on their output.",
+        what=f"{cut.metered:,} of {group.answered.metered:,} answers end in the middle, at the cap on their output.",
         how=(
             f"Raise {parameter}, or ask for shorter answers: one that is cut off is paid in full."
             + (" If this length is what is wanted, all is well." if are_all else "")
@@ -89,7 +89,7 @@ def _cut_off(group: OutcomeGroup, context: AdviceContext, cap: tuple[str, int] |
         tokens=cut.tokens,
         effect=SavingEffect.AT_STAKE if are_all else SavingEffect.IN_VAIN,
         pico_usd=money,
-        evidence={"cut_off": cut.calls, "output_tokens_a_cut_answer": round(cut.output / cut.calls)} | usual,
+        evidence={"cut_off": cut.metered, "output_tokens_a_cut_answer": round(cut.output_tokens / cut.metered)} | usual,
     )
 
 
@@ -104,19 +104,19 @@ def _failed(group: OutcomeGroup, context: AdviceContext, reason: str, sums: Call
     return context.finding(
         Waste.LATE if is_late else Waste.PAID_FAILURES,
         group.subject,
-        what=f"{sums.calls:,} calls were paid whose requests failed: {reason}.",
+        what=f"{sums.metered:,} calls were paid whose requests failed: {reason}.",
         how=how,
         tokens=sums.tokens,
         effect=SavingEffect.IN_VAIN,
         pico_usd=money,
-        evidence={"paid_failures": sums.calls, "late_after_a_call_without_usage": group.unmetered_late},
+        evidence={"paid_failures": sums.metered, "late_after_a_call_without_usage": group.unmetered_late},
     )
 
 
 def _retries(group: OutcomeGroup, context: AdviceContext) -> AdviceFinding | None:
-    if group.extra_attempts < RETRIED_SHARE * group.outcomes or not group.answered.calls:
+    if group.extra_attempts < RETRIED_SHARE * group.outcomes or not group.answered.metered:
         return None
-    each = group.answered.tokens / group.answered.calls
+    each = group.answered.tokens / group.answered.metered
     if not context.matters(group.extra_attempts * each, group.answered.tokens, None):
         return None
     return context.finding(

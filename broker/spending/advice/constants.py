@@ -15,12 +15,12 @@ CACHED_SHARE: Final = 0.1
 
 def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
     """Return the question about a view's constant text, if most of its tokens are that and none is cached."""
-    if len(view.joined) < context.rules.samples or view.sums.cached > CACHED_SHARE * view.sums.input:
+    if len(view.joined) < context.rules.samples or view.sums.cached_tokens > CACHED_SHARE * view.sums.input_tokens:
         return []
     each = _constant_tokens(view, context)
     if has_cache(view.model) and cacheable(each):
         return []
-    cost = view.saved(context.pricing, input_tokens=view.sums.input / view.calls - each)
+    cost = view.saved(context.pricing, input_tokens=view.sums.input_tokens / view.calls - each)
     share = each * view.calls / max(1, view.sums.tokens)
     if each < CONSTANT_TOKENS or share < CONSTANT_SHARE:
         return []

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from headrace.broker.spending.advice.finding import (
     AdviceFinding,
@@ -15,9 +14,8 @@ from headrace.broker.spending.advice.finding import (
 )
 from headrace.broker.spending.advice.groups import CallSums
 from headrace.broker.spending.advice.records import pico_usd_of
+from headrace.schemas.money import micro_usd_of
 from headrace.schemas.outcome import Usage
-
-MICRO: Final = 1_000_000
 
 
 class Pricing:
@@ -35,7 +33,7 @@ class Pricing:
         if sums.paid is not None:
             return sums.paid
         each = self.pico_usd(model, "default", sums.mean())
-        return None if each is None else each * sums.calls
+        return None if each is None else each * sums.metered
 
     def remaining(
         self, model: str, before: tuple[str, Usage], after: tuple[str, Usage], other: str = ""
@@ -63,7 +61,7 @@ class AdviceContext:
 
     def micro_usd_a_day(self, pico_usd: float | None) -> float | None:
         """Return money of the whole period as micro-dollars a day."""
-        return None if pico_usd is None else round(pico_usd / self.days / MICRO, 6)
+        return None if pico_usd is None else micro_usd_of(pico_usd / self.days)
 
     def finding(  # noqa: PLR0913 — keyword-only: the fields of a finding
         self,
@@ -102,4 +100,4 @@ class AdviceContext:
         """Return whether tokens of a period, their share of all, and their money are enough for a finding."""
         if tokens / self.days < self.rules.tokens_a_day or tokens < self.rules.share * of:
             return False
-        return pico_usd is None or pico_usd / self.days / MICRO >= self.rules.micro_usd_a_day
+        return pico_usd is None or micro_usd_of(pico_usd / self.days) >= self.rules.micro_usd_a_day

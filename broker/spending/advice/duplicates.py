@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from headrace.broker.spending.advice.groups import CallSums, OutcomeGroup
-from headrace.broker.spending.advice.records import pico_usd_of
 from headrace.broker.spending.advice.sampling import HASH_MAX, hash_of
 from headrace.schemas.spending import AdvisedOutcome
 
@@ -50,7 +49,7 @@ class DuplicateBook:
         elif known.first_id != id_hash:
             if known.further is None:
                 known.further = CallSums()
-            known.further.add(outcome.usage, pico_usd_of(outcome.cost))
+            known.further.add_usage(outcome.usage, outcome.cost)
 
     def by_group(self) -> dict[tuple[str | None, str], tuple[int, CallSums]]:
         """Return for each group how many digests were answered again, and the sums of those further answers."""
@@ -59,7 +58,7 @@ class DuplicateBook:
             if repeats.further is None:
                 continue
             count, sums = found.get(repeats.group, (0, CallSums()))
-            sums.add_sums(repeats.further)
+            sums.add_usages(repeats.further)
             found[repeats.group] = (count + 1, sums)
         return found
 

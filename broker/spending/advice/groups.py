@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Final
 
 from headrace.broker.spending.advice.finding import Subject
@@ -10,12 +10,11 @@ from headrace.broker.spending.advice.records import (
     OutcomeFacts,
     RequestFacts,
     facts_of_outcome,
-    pico_usd_of,
     seconds,
 )
 from headrace.broker.spending.advice.sampling import HashSample
 from headrace.broker.spending.sizes import bucket_of
-from headrace.broker.spending.sums import tier_of
+from headrace.broker.spending.sums import UsageSums, tier_of
 from headrace.schemas.outcome import Usage
 from headrace.schemas.spending import AdvisedOutcome
 
@@ -34,47 +33,16 @@ GROUP_BYTES_MAX: Final = 512 * 1024
 """Compressed text of prompts in one group."""
 
 
-@dataclass(slots=True)
-class CallSums:
-    """Sums over answered calls, as numbers of calls, tokens and money."""
+class CallSums(UsageSums):
+    """Sums over answered calls, and their mean call."""
 
-    calls: int = 0
-    input: int = 0
-    cached: int = 0
-    written: int = 0
-    output: int = 0
-    pico_usd: int = 0
-    unpriced: int = 0
-
-    def add(self, usage: Usage, pico_usd: int | None) -> None:
-        """Count a call."""
-        self.calls += 1
-        self.input += max(0, usage.input_tokens)
-        self.cached += max(0, usage.cached_tokens)
-        self.written += max(0, usage.cache_write_tokens)
-        self.output += max(0, usage.output_tokens)
-        self.pico_usd += pico_usd or 0
-        self.unpriced += pico_usd is None
-
-    def add_sums(self, other: "CallSums") -> None:
-        """Add what is summed already."""
-        for name in _FIELDS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-    @property
-    def tokens(self) -> int:
-        """Input and output."""
-        return self.input + self.output
+    __slots__ = ()
 
     def mean(self, **changed: float) -> Usage:
         """Return the usage of a mean call, with some of it changed."""
-        calls = max(1, self.calls)
-        mean = {
-            "input_tokens": self.input / calls,
-            "cached_tokens": self.cached / calls,
-            "cache_write_tokens": self.written / calls,
-            "output_tokens": self.output / calls,
-        } | changed
+        calls = max(1, self.metered)
+        names = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens")
+        mean = {name: getattr(self, name) / calls for name in names} | changed
         whole = {name: max(0, round(tokens)) for name, tokens in mean.items()}
         whole["cached_tokens"] = min(whole["cached_tokens"], whole["input_tokens"])
         uncached = whole["input_tokens"] - whole["cached_tokens"]
@@ -83,11 +51,8 @@ class CallSums:
 
     @property
     def paid(self) -> int | None:
-        """Millionths of a micro-dollar; None if any of the calls has no price."""
-        return None if self.unpriced else self.pico_usd
-
-
-_FIELDS: Final = tuple(each.name for each in fields(CallSums))
+        """Pico-dollars; None if any of the calls has no price."""
+        return None if self.unpriced or self.without_cost else self.pico_usd
 
 
 @dataclass(slots=True)
@@ -142,7 +107,7 @@ class OutcomeGroup:
     def _add_failed(self, outcome: AdvisedOutcome) -> None:
         reason = (outcome.reason or "")[:64]
         if outcome.usage is not None and (len(self.failed) < LANES_MAX or reason in self.failed):
-            self.failed.setdefault(reason, CallSums()).add(outcome.usage, pico_usd_of(outcome.cost))
+            self.failed.setdefault(reason, CallSums()).add_usage(outcome.usage, outcome.cost)
         elif reason == "deadline_exceeded" and outcome.attempts:
             self.unmetered_late += 1
 
@@ -150,19 +115,18 @@ class OutcomeGroup:
         usage = outcome.usage
         assert usage is not None  # noqa: S101 — programmer error: the caller has looked
         self.price_model = outcome.model or self.price_model
-        pico_usd = pico_usd_of(outcome.cost)
-        self.answered.add(usage, pico_usd)
+        self.answered.add_usage(usage, outcome.cost)
         self.reasoning += usage.reasoning_tokens
         self.outputs[bucket_of(usage.output_tokens)] += 1
         self.output_max = max(self.output_max, usage.output_tokens)
         if outcome.finish == "length":
-            self.cut.add(usage, pico_usd)
+            self.cut.add_usage(usage, outcome.cost)
         tier = tier_of(outcome)[:32]
         if len(self.tiers) < LANES_MAX or tier in self.tiers:
             self.tiers[tier] += 1
         lane = ((outcome.lane or "")[:256], (outcome.tier_asked or "")[:32])
         if len(self.lanes) < LANES_MAX or lane in self.lanes:
-            self.lanes.setdefault(lane, CallSums()).add(usage, pico_usd)
+            self.lanes.setdefault(lane, CallSums()).add_usage(usage, outcome.cost)
         called_s = seconds(outcome.timings.called_at or outcome.timings.finished_at)
         if called_s is not None and len(self.slots) < SLOTS_MAX:
             self.slots.add(int(called_s // SLOT_S))
@@ -170,7 +134,7 @@ class OutcomeGroup:
     @property
     def subject(self) -> Subject:
         """What a finding about it names."""
-        return Subject(self.template, self.model, self.answered.calls)
+        return Subject(self.template, self.model, self.answered.metered)
 
     def hit_share(self, share: float) -> float:
         """Return the share of the calls that would find a prefix in the cache which `share` of the calls have.
@@ -178,13 +142,13 @@ class OutcomeGroup:
         A prefix is gone after five to ten minutes without a call. So the first call of each run of occupied slots finds
         nothing, and in between a rare prefix finds something only by the chance that it was used just before.
         """
-        if not self.slots or not self.answered.calls:
+        if not self.slots or not self.answered.metered:
             return 1.0
         runs = sum(1 for slot in self.slots if slot - 1 not in self.slots)
-        often = max(0.0, 1 - runs / self.answered.calls)
+        often = max(0.0, 1 - runs / self.answered.metered)
         if share >= 1:
             return often
-        per_slot = share * self.answered.calls / len(self.slots)
+        per_slot = share * self.answered.metered / len(self.slots)
         return often * (1 - math.exp(-SLOTS_CACHED * per_slot))
 
 

@@ -31,7 +31,7 @@ def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
     tokens, share = TokenCounts(view, context).of(text), len(places) / len(view.joined)
     difference = _difference(view, places, tokens)
     used = tokens * share * view.calls
-    cost = view.saved(context.pricing, input_tokens=view.sums.input / view.calls - tokens * share)
+    cost = view.saved(context.pricing, input_tokens=view.sums.input_tokens / view.calls - tokens * share)
     if difference is None or used < PART_SHARE * view.sums.tokens:
         return []
     if not context.matters(used, view.sums.tokens, cost):

@@ -59,10 +59,10 @@ class _Prompts:
 def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
     """Return findings on the beginnings of a view's prompts."""
     pairs = [pair for pair in view.joined if pair.request.is_cacheable]
-    if len(pairs) < context.rules.samples or not (has_cache(view.model) or view.sums.cached):
+    if len(pairs) < context.rules.samples or not (has_cache(view.model) or view.sums.cached_tokens):
         return []
     prompts = _looked_at(view, context, pairs)
-    cached = view.sums.cached / view.calls
+    cached = view.sums.cached_tokens / view.calls
     found = (_uncached(view, context, prompts, cached), _broken(view, context, prompts, cached))
     return [finding for finding in found if finding is not None]
 
@@ -95,7 +95,7 @@ def _uncached(view: WorkloadView, context: AdviceContext, prompts: _Prompts, cac
         return None
     gained = (prompts.achievable - cached) * view.calls
     saved = view.saved(context.pricing, cached_tokens=prompts.achievable)
-    if not context.matters(gained, view.sums.input, saved):
+    if not context.matters(gained, view.sums.input_tokens, saved):
         return None
     return context.finding(
         Waste.UNCACHED_PREFIX,
@@ -130,12 +130,12 @@ def _how_to_cache(view: WorkloadView, context: AdviceContext, prompts: _Prompts)
 def _broken(view: WorkloadView, context: AdviceContext, prompts: _Prompts, cached: float) -> AdviceFinding | None:
     now = max(prompts.achievable, cached)
     each = prompts.potential - now
-    if each < max(GAIN_TOKENS, GAIN_SHARE * view.sums.input / view.calls):
+    if each < max(GAIN_TOKENS, GAIN_SHARE * view.sums.input_tokens / view.calls):
         return None
     best = view.saved(context.pricing, cached_tokens=prompts.potential)
     soon = view.saved(context.pricing, cached_tokens=now)
     saved = None if best is None or soon is None else best - soon
-    if not context.matters(each * view.calls, view.sums.input, saved):
+    if not context.matters(each * view.calls, view.sums.input_tokens, saved):
         return None
     piece = _piece_class(prompts) if prompts.distance <= NEAR_CHARS else _OTHER
     place = prompts.beginnings.common_chars
@@ -158,7 +158,7 @@ def _broken(view: WorkloadView, context: AdviceContext, prompts: _Prompts, cache
 
 def _evidence(view: WorkloadView, prompts: _Prompts, cached: float) -> dict[str, int | float | str]:
     return {
-        "input_tokens_a_call": round(view.sums.input / view.calls),
+        "input_tokens_a_call": round(view.sums.input_tokens / view.calls),
         "cached_tokens_a_call": round(cached),
         "cacheable_tokens_a_call": round(prompts.achievable),
         "cacheable_in_another_order": round(prompts.potential),

@@ -18,8 +18,6 @@ BYTES_PER_TOKEN: Final = 4
 CAPS: Final = tuple(dict.fromkeys(name for row in ENDPOINT_TABLE.values() for name in row.output_caps))
 AMOUNT_MAX: Final = 10**9
 """The largest amount of a body that is believed: a cap, or a number of answers."""
-MICRO_USD_MAX: Final = 10**12
-"""A million dollars: the dearest call that is believed."""
 BEGINNING_CHARS: Final = 2_000
 _SNAPSHOT: Final = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
 _PLAIN_WORD: Final = re.compile(r"\b[^\W\dA-Z_]{2,24}\b")
@@ -89,9 +87,8 @@ def family_of(model: str) -> str:
 
 
 def pico_usd_of(cost: Cost | None) -> int | None:
-    """Return what a call cost; None if that is unknown or no amount of money."""
-    is_amount = cost is not None and cost.micro_usd is not None and 0 <= cost.micro_usd <= MICRO_USD_MAX
-    return cost.pico_usd if cost is not None and is_amount else None
+    """Return what a call cost; None if that is unknown."""
+    return None if cost is None else cost.pico_usd
 
 
 def facts_of_outcome(outcome: AdvisedOutcome, model: str) -> OutcomeFacts:
@@ -103,9 +100,9 @@ def facts_of_outcome(outcome: AdvisedOutcome, model: str) -> OutcomeFacts:
         model=model,
         lane=outcome.lane or "",
         tier=outcome.tier_asked or "",
-        input=max(0, usage.input_tokens),
-        cached=max(0, usage.cached_tokens),
-        output=max(0, usage.output_tokens),
+        input=usage.input_tokens,
+        cached=usage.cached_tokens,
+        output=usage.output_tokens,
         charge=outcome.charge_tokens,
         pico_usd=pico_usd_of(outcome.cost),
         submitted_s=seconds(timings.submitted_at or timings.taken_at),

@@ -36,8 +36,8 @@ def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
     each, before = repeated.tokens / sample, view.usage()
     saved = view.saved(
         context.pricing,
-        input_tokens=view.sums.input / view.calls - each,
-        cached_tokens=view.sums.cached / view.calls - repeated.in_cache / sample,
+        input_tokens=view.sums.input_tokens / view.calls - each,
+        cached_tokens=view.sums.cached_tokens / view.calls - repeated.in_cache / sample,
     )
     if repeated.prompts < SEEN_SHARE * sample or not context.matters(each * view.calls, view.sums.tokens, saved):
         return []
@@ -62,7 +62,7 @@ def findings(view: WorkloadView, context: AdviceContext) -> list[AdviceFinding]:
 
 
 def _repeated(view: WorkloadView, context: AdviceContext) -> _Repeated:
-    counts, cached, found = TokenCounts(view, context), view.sums.cached / view.calls, _Repeated()
+    counts, cached, found = TokenCounts(view, context), view.sums.cached_tokens / view.calls, _Repeated()
     for pair in view.joined:
         text = pair.request.text()
         repeats = repeats_in(text, pair.request.definitions)

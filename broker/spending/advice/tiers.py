@@ -92,5 +92,5 @@ def _sums_of(view: WorkloadView, lane: str, pairs: list[Joined]) -> CallSums:
     total = CallSums()
     for (named, tier), sums in view.group.lanes.items():
         if named == lane and tier in _UNASKED:
-            total.add_sums(sums)
+            total.add_usages(sums)
     return total

@@ -49,12 +49,12 @@ class WorkloadView:
     @property
     def subject(self) -> Subject:
         """What a finding about it names."""
-        return Subject(self.template, self.model, self.sums.calls, self.instructions)
+        return Subject(self.template, self.model, self.sums.metered, self.instructions)
 
     @property
     def calls(self) -> int:
         """Answered calls, at least one."""
-        return max(1, self.sums.calls)
+        return max(1, self.sums.metered)
 
     @property
     def price_model(self) -> str:
@@ -118,7 +118,7 @@ def _views_in(group: OutcomeGroup, pairs: list[Joined], count: CountTokens | Non
     for beginning in beginnings:
         mine = [pair for pair in pairs if pair.request.beginning == beginning]
         share = len(mine) / len(pairs)
-        sums = scaled(mine, group.answered.calls * share)
+        sums = scaled(mine, group.answered.metered * share)
         views.append(WorkloadView(None, beginning, group.model, sums, mine, group, share, count))
     return views
 
@@ -129,10 +129,10 @@ def scaled(pairs: list[Joined], calls: float) -> CallSums:
     outcomes = [pair.outcome for pair in pairs]
     prices = [outcome.pico_usd for outcome in outcomes if outcome.pico_usd is not None]
     return CallSums(
-        calls=round(calls),
-        input=round(sum(each.input for each in outcomes) * factor),
-        cached=round(sum(each.cached for each in outcomes) * factor),
-        output=round(sum(each.output for each in outcomes) * factor),
+        metered=round(calls),
+        input_tokens=round(sum(each.input for each in outcomes) * factor),
+        cached_tokens=round(sum(each.cached for each in outcomes) * factor),
+        output_tokens=round(sum(each.output for each in outcomes) * factor),
         pico_usd=round(sum(prices) * factor),
         unpriced=len(outcomes) - len(prices),
     )

@@ -77,6 +77,8 @@ def test_what_is_no_outcome_of_this_version_is_refused(record: Record) -> None:
     [
         b'"usage": {"input_tokens": 1' + b"0" * 400 + b"}",
         b'"usage": {"output_tokens": -1}',
+        b'"usage": {"input_tokens": 10, "cache_write_tokens": -1}',
+        b'"usage": {"image_tokens": 1' + b"0" * 400 + b"}",
         b'"cost": {"micro_usd": NaN}',
         b'"cost": {"micro_usd": Infinity}',
         b'"cost": {"micro_usd": -1}',

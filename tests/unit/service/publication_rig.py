@@ -14,18 +14,23 @@ from headrace.broker.core.commands import (
 )
 from headrace.broker.core.ticket import LanePartition, Source
 from headrace.broker.ports import Outgoing
-from headrace.broker.service.containment import Containment
+from headrace.broker.service.calls.base_url_proof import Proof
+from headrace.broker.service.containment import Containment, ContainmentReporter
 from headrace.broker.service.payloads import Payload, PayloadStore
 from headrace.broker.service.publishing.costing import Costing
-from headrace.broker.service.publishing.records import Publication
+from headrace.broker.service.publishing.ledger_steps import LedgerSteps
+from headrace.broker.service.publishing.outcome_counts import OutcomeCounts
+from headrace.broker.service.publishing.publication import Publication
+from headrace.broker.service.publishing.records import SettlementRecords
 from headrace.broker.service.publishing.reply_topics import Replies
-from headrace.broker.service.publishing.totals import Totals
+from headrace.broker.service.publishing.short_forms import ShortForms
+from headrace.broker.service.spending.bookkeeping import Bookkeeping
 from headrace.broker.settings.whole import Settings
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.broker.testing.kafka_doors import MemoryReplyTopics
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import decode_request
-from tests.unit.service.rig import grants_of, proof_of, settings_of, spending_of
+from tests.unit.service.rig import bookkeeping_of, grants_of, proof_of, settings_of
 
 NOW = datetime(2026, 12, 1, 9, tzinfo=UTC)
 LANE = LanePartition("standard", 3)
@@ -38,29 +43,56 @@ def failing(step: str, error: BaseException) -> None:
 UNPRICED = Costing(None, failing)
 
 
+def publication_of(
+    settings: Settings,
+    hold: PayloadStore,
+    clock: WallClock,
+    replies: Any,
+    *,
+    contained: ContainmentReporter,
+    bookkeeping: Bookkeeping,
+    costing: Costing = UNPRICED,
+    grants: Any = None,
+    proof: Proof | None = None,
+) -> Publication:
+    """A publication of parts that are given, or do nothing; `replies` and `grants` as far as they are asked."""
+    grants, prefix = grants or grants_of(clock), settings.kafka.topic_prefix
+    settlements = SettlementRecords(settings, clock, replies, grants=grants, costing=costing)
+    return Publication(
+        hold,
+        clock,
+        settlements=settlements,
+        short_forms=ShortForms(prefix, contained, settlements.dead_letter, costing),
+        steps=LedgerSteps(
+            settings, clock, owner="me", grants=grants, counts=OutcomeCounts(), proof=proof or proof_of(clock)
+        ),
+        bookkeeping=bookkeeping,
+    )
+
+
 class Rig:
     def __init__(self, **groups: Any) -> None:
         self.settings: Settings = settings_of(**groups)
         self.hold = PayloadStore()
-        clock = WallClock(lambda: 100.0, lambda: NOW)
+        self.clock = clock = WallClock(lambda: 100.0, lambda: NOW)
         self.kafka = MemoryKafka(lambda: 0)
         self.meter = Meter()
         self.replies = Replies(
             MemoryReplyTopics(KafkaLink(self.kafka)), self.settings.replies.allow, meter=self.meter, clock=clock
         )
         self.contained = Containment(self.meter, clock).contained
-        self.publication = Publication(
+        self.publish_with(UNPRICED)
+
+    def publish_with(self, costing: Costing, contained: ContainmentReporter | None = None) -> None:
+        """Publish with these costs from now on."""
+        self.publication = publication_of(
             self.settings,
             self.hold,
-            clock,
+            self.clock,
             self.replies,
-            owner="me",
-            contained=self.contained,
-            grants=grants_of(clock),
-            totals=Totals(),
-            proof=proof_of(clock),
-            costing=UNPRICED,
-            spending=spending_of(self.kafka, clock),
+            contained=contained or self.contained,
+            costing=costing,
+            bookkeeping=bookkeeping_of(self.kafka, self.clock),
         )
 
     def cargo(

@@ -70,7 +70,7 @@ def proof_of(clock: WallClock, *, proved: bool = False) -> Proof:
     return Proof(Addressee(proved=proved), "https://api.openai.com/v1", clock, window_ms=4)
 
 
-def spending_of(kafka: MemoryKafka, clock: WallClock) -> Bookkeeping:
+def bookkeeping_of(kafka: MemoryKafka, clock: WallClock) -> Bookkeeping:
     """The sums over outcomes; nothing is written before its topic is looked at."""
     topic = TotalsTopic(MemoryReplyTopics(KafkaLink(kafka)), topics.totals_topic(PREFIX), clock, said)
     numbers = count()

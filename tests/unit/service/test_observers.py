@@ -111,7 +111,7 @@ async def test_a_part_of_the_status_that_fails_is_named_and_the_others_are_shown
     process = Process(world, "me").start()
     await led(process)
     await warmed(world)
-    process.follower.totals.counts = Rotten()  # what a defect would do
+    process.follower.outcome_counts.counts = Rotten()  # what a defect would do
     with capture_logs() as lines:
         told = process.status.snapshot(process.clock.now_ms())
     assert told["unshown"] == ["outcomes"]

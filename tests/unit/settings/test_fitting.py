@@ -18,7 +18,7 @@ from headrace.broker.core.bounds import (
 from headrace.broker.core.identity.outcome_index import RENEWALS_MAX, REWRITES_MAX
 from headrace.broker.core.pricing.references import ReferenceKind
 from headrace.broker.errors import SettingsError
-from headrace.broker.service.publishing.totals import KIND_CHARS_MAX, KINDS_MAX
+from headrace.broker.service.publishing.outcome_counts import KIND_CHARS_MAX, KINDS_MAX
 from headrace.broker.settings.fitting import (
     BATCHES_BYTES_MIN,
     CALL_BYTES_MIN,

@@ -51,7 +51,7 @@ def test_shares_are_of_the_whole() -> None:
 
 def test_of_nothing_there_are_no_shares_and_no_means() -> None:
     told = report_of(tally("lane"))
-    assert (told.rows, told.cost_share(told.whole), told.whole.mean_tokens, told.whole.size(0.5)) == (
+    assert (told.rows, told.cost_share(told.whole), told.whole.tokens_mean, told.whole.size(0.5)) == (
         [],
         None,
         None,

@@ -63,6 +63,13 @@ def test_an_outcome_without_a_price_still_counts_its_tokens_and_is_said_to_have_
     assert (sums.metered, sums.unpriced, sums.input_tokens, sums.pico_usd) == (1, 1, 300, 0)
 
 
+def test_an_outcome_that_carries_no_cost_is_told_from_one_whose_list_has_no_price() -> None:
+    sums = SpendingSums()
+    for cost in (None, Cost(note="no price for gpt-x"), Cost(micro_usd=1.0)):
+        sums.add(spent(cost=cost))
+    assert (sums.metered, sums.unpriced, sums.without_cost, sums.priced) == (3, 1, 1, 1)
+
+
 def test_sums_of_parts_are_the_sums_of_the_whole() -> None:
     one, two, whole = SpendingSums(), SpendingSums(), SpendingSums()
     for part, outcome in ((one, spent()), (two, spent(finish="length")), (two, spent(status="failed"))):
@@ -70,7 +77,7 @@ def test_sums_of_parts_are_the_sums_of_the_whole() -> None:
         whole.add(outcome)
     together = SpendingSums()
     together.add_total(one)
-    together.add_total(two.total())
+    together.add_total(SpendingTotal(**two.fields()))
     assert together == whole
 
 

@@ -123,9 +123,10 @@ def test_the_price_lists_that_outcomes_carry_and_models_without_a_price_are_note
         counted.add(spent(cost=cost), 0)
     counted.add(spent(usage=None, cost=None), 0)
     assert counted.notes.price_lists == {"a": 2, "b": 1}
-    assert counted.notes.unpriced == {"gpt-4": 2}
-    assert counted.groups.whole().unpriced == 2
-    assert (counted.notes.without_cost, counted.notes.billed_by) == (1, "")
+    assert counted.notes.unpriced == {"gpt-4": 1}
+    whole = counted.groups.whole()
+    assert (whole.unpriced, whole.without_cost, whole.priced) == (1, 1, 2)
+    assert (counted.notes.priced_here, counted.notes.priced_by) == (0, "")
 
 
 def test_only_outcomes_without_a_cost_are_priced_by_the_present_list() -> None:
@@ -134,11 +135,11 @@ def test_only_outcomes_without_a_cost_are_priced_by_the_present_list() -> None:
     counted.add(spent(cost=Cost(micro_usd=1, price_list="a")), 0)
     counted.add(spent(cost=Cost(price_list="a", note="No price.")), 0)
     assert not prices.asked
-    assert counted.notes.billed_by == ""
+    assert counted.notes.priced_by == ""
     counted.add(spent(cost=None, tier_served="flex"), 0)
     assert prices.asked == [("gpt-4", "flex", UNTIL - timedelta(minutes=15))]
     assert counted.groups.whole().pico_usd == 100_001_000_000
-    assert (counted.notes.without_cost, counted.notes.billed_by) == (1, "dimes")
+    assert (counted.notes.priced_here, counted.notes.priced_by) == (1, "dimes")
 
 
 def test_a_bill_that_reprices_replaces_every_cost_and_the_carried_lists_are_noted() -> None:
@@ -169,6 +170,6 @@ def test_totals_of_other_hours_or_names_are_not_counted() -> None:
 def test_names_beyond_a_thousand_are_noted_together() -> None:
     counted = tally()
     for number in range(1_100):
-        counted.add(spent(model=f"m{number}", cost=None), 0)
+        counted.add(spent(model=f"m{number}", cost=Cost()), 0)
     assert len(counted.notes.unpriced) == 1_001
     assert counted.notes.unpriced[OTHERS] == 100

@@ -32,7 +32,7 @@ def test_an_hour_is_complete_a_day_later() -> None:
     assert not [*last.put(total(HOUR, 1)), *last.put(total(HOUR + 24, 1))]
     assert [key.hour for key, _ in last.put(total(HOUR + 25, 1))] == [HOUR]
     assert not [*last.put(total(HOUR, 7))]
-    assert last.late == 1
+    assert last.too_late == 1
 
 
 def test_records_of_other_hours_unreadable_ones_and_deleted_keys_do_not_count() -> None:
@@ -41,4 +41,4 @@ def test_records_of_other_hours_unreadable_ones_and_deleted_keys_do_not_count() 
     keys = (b"[]", b"{}", b"7", b"", None, b'["now"]', b"[" * 9_000)
     strange = [*(Record(key, b"{}") for key in keys), Record(total(HOUR, 1).key, b"{}")]
     assert counted(last, *others, *strange) == []
-    assert (last.lost, last.late) == (8, 0)
+    assert (last.unreadable, last.too_late) == (8, 0)

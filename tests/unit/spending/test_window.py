@@ -173,4 +173,4 @@ def test_a_day_in_status_is_what_a_report_from_totals_says_of_it(seed: int) -> N
         whole.add_total(total)
     assert window.summed(HOUR - HOURS + 1, HOUR).everything == whole
     assert whole.outcomes == sums.total()
-    assert (window.too_late, totals.late) == (0, 0)
+    assert (window.too_late, totals.too_late) == (0, 0)

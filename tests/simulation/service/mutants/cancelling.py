@@ -42,7 +42,7 @@ def waiting_cancels_are_not_written() -> Patch:
     def step_record(batch: Batch, *rest: Any, **more: Any) -> Any:
         return whole(replace(batch, cancels=()), *rest, **more)
 
-    return patch("headrace.broker.service.publishing.records.step_record", step_record)
+    return patch("headrace.broker.service.publishing.ledger_steps.step_record", step_record)
 
 
 @planted(8)

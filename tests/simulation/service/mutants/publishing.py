@@ -11,24 +11,27 @@ from headrace.broker.core.ticket import Ticket
 from headrace.broker.ports import Outgoing
 from headrace.broker.service.payloads import Payload
 from headrace.broker.service.publishing import outcomes
-from headrace.broker.service.publishing.records import Publication
+from headrace.broker.service.publishing.publication import Publication
+from headrace.broker.service.publishing.records import SettlementRecords
 from headrace.schemas import topics
 from headrace.schemas.outcome import Cost, Usage
 from tests.simulation.service.mutants.committing import Patch
 from tests.simulation.service.mutants.planting import planted
 
-_written = Publication._written
+_records_of = SettlementRecords.of
 
 
 def _without(kind: type[Decision], suffix: str) -> Patch:
     """Decisions of that kind write nothing to that topic."""
 
-    def written(self: Publication, settlement: Settlement, term: int, now: datetime) -> Iterable[Outgoing]:
-        for each in _written(self, settlement, term, now):
+    def of(
+        self: SettlementRecords, settlement: Settlement, cargo: Payload, term: int, now: datetime
+    ) -> Iterable[Outgoing]:
+        for each in _records_of(self, settlement, cargo, term, now):
             if not (isinstance(settlement.decision, kind) and each.topic.endswith(suffix)):
                 yield each
 
-    return patch.object(Publication, "_written", written)
+    return patch.object(SettlementRecords, "of", of)
 
 
 @planted(2)
@@ -120,7 +123,8 @@ def an_outcome_says_an_old_term() -> Patch:
     whole = Publication.records
 
     def records(self: Publication, batch: Any, term: int) -> list[Outgoing]:
-        with patch.object(Publication, "_written", lambda own, each, at, now: _written(own, each, at - 1, now)):
+        older: Any = lambda own, each, cargo, at, now: _records_of(own, each, cargo, at - 1, now)  # noqa: E731
+        with patch.object(SettlementRecords, "of", older):
             return whole(self, batch, term)
 
     return patch.object(Publication, "records", records)

@@ -1,6 +1,6 @@
 """What is read of a topic, and what is said of its progress."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -52,6 +52,31 @@ async def test_a_topic_without_a_part_of_the_period_is_not_read_where_only_the_w
     assert (progress.expected, counted.groups.groups) == (0, {})
     assert await read_results(await opened(world), counted, progress) == NOW - 3 * DAY
     assert progress.passed == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "back_to"),
+    [(7 * DAY, None), (3 * DAY, NOW - 3 * DAY - timedelta(minutes=10)), (None, NOW)],
+    ids=["as long as the period", "shorter", "unknown"],
+)
+async def test_a_partition_without_any_record_left_lacks_what_is_older_than_retention(
+    world: World, kept: timedelta | None, back_to: datetime | None
+) -> None:
+    world.publish(completed(5 * DAY))
+    world.publish(completed(4 * DAY), partition=1)
+    world.kafka.logs(RESULTS)[0].trim(1)
+    kept_since = None if kept is None else NOW - kept
+    assert await read_results(await opened(world), tally(), Counting(), kept_since=kept_since) == back_to
+
+
+def test_a_report_beyond_the_retention_of_an_emptied_topic_says_from_when_on_it_is_complete(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.publish(completed(9 * DAY))
+    assert told(capsys, "--since", "30d")["reaches_back_to"] is None
+    world.kafka.logs(RESULTS)[0].trim(1)
+    assert told(capsys, "--since", "30d")["reaches_back_to"] is not None
+    assert told(capsys)["reaches_back_to"] is None
 
 
 async def test_an_outcome_without_a_call_counts_when_it_was_published_and_not_when_kafka_stamped_it(

@@ -86,8 +86,21 @@ def test_models_without_a_price_are_named_up_to_five() -> None:
 def test_repricing_names_both_lists() -> None:
     told = report("a")
     told.tally.notes.price_lists["list 1"] += 3
-    told.tally.notes.billed_by = "list 2"
+    told.tally.notes.priced_by = "list 2"
     reprices = ReportSource("t", reprices=True)
     assert "All calls are priced anew by list 2; the outcomes carry prices by list 1." in [*notes(told, reprices)]
-    told.tally.notes.without_cost = 1
-    assert "Priced by list 2: 1 outcome of older releases, without a cost of their own." in [*notes(told, SOURCE)]
+    told.tally.notes.priced_here = 1
+    said = "Priced by list 2: 1 outcome without a cost, of older releases or of times with costs off."
+    assert said in [*notes(told, SOURCE)]
+
+
+def test_outcomes_without_a_cost_are_told_from_those_without_a_price() -> None:
+    told = report("a")
+    told.whole.sums.without_cost = 7
+    said = " ".join(notes(told, SOURCE))
+    assert "Costs are off here (costs.enabled): 7 outcomes without a cost are not priced." in said
+    assert "Without a price" not in said
+    of_totals = " ".join(notes(told, ReportSource("t", is_totals=True)))
+    assert "Without a cost: 7 outcomes of times with costs off (costs.enabled): --from results prices" in of_totals
+    told.whole.sums.without_cost, told.whole.sums.unpriced = 0, 7
+    assert "--prices --from results." in " ".join(notes(told, ReportSource("t", is_totals=True)))

@@ -15,7 +15,7 @@ from headrace.broker.testing.client_doors import MemoryClientDoors
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.schemas.codec import encode_outcome
 from headrace.schemas.outcome import Completed, Cost, Failed, Outcome, Timings, Usage
-from headrace.schemas.spending import SpendingKey, SpentOutcome, encode_total
+from headrace.schemas.spending import SpendingKey, SpendingTotal, SpentOutcome, encode_total
 
 NOW = datetime.now(UTC).replace(minute=30, second=0, microsecond=0)
 PARTITIONS = 3
@@ -71,7 +71,7 @@ class World:
             self.kafka.create(TOTALS, 1)
         for key, each in sorted(sums.items(), key=lambda item: item[0].hour):
             self.at = datetime.fromtimestamp(key.hour * 3_600 + 1_800, UTC)
-            self.kafka.append(TOTALS, encode_total(key, series, each.total()), partition=0)
+            self.kafka.append(TOTALS, encode_total(key, series, SpendingTotal(**each.fields())), partition=0)
 
 
 @pytest.fixture

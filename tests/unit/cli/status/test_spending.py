@@ -16,7 +16,7 @@ HOUR: dict[str, Any] = {
     "input_tokens": 480_000,
     "output_tokens": 120_000,
     "cached_share": 0.25,
-    "cost_micro_usd": 21_600_000.0,
+    "micro_usd": 21_600_000.0,
     "unpriced": 0,
     "tokens_mean": 500.2,
     "tokens_p50": 480,
@@ -27,11 +27,11 @@ DAY = HOUR | {
         "lane": {"bulk": HOUR},
         "tenant": {f"t{number}": HOUR for number in range(6)},
         "template": {"": HOUR},
-        "model": {"gpt-x": HOUR | {"cost_micro_usd": 0.0, "unpriced": 3}},
+        "model": {"gpt-x": HOUR | {"micro_usd": 0.0, "unpriced": 3}},
     }
 }
 EMPTY = {"outcomes": 0, "cached_share": None, "tokens_mean": None, "tokens_p50": None, "tokens_p95": None}
-SPENDING = {"this_hour": EMPTY, "last_hour": HOUR, "last_24_hours": DAY, "caught_up": True}
+SPENDING = {"this_hour": EMPTY, "last_hour": HOUR, "last_25_hours": DAY, "caught_up": True}
 
 
 def lines(spending: dict[str, Any]) -> list[str]:
@@ -55,12 +55,21 @@ def test_each_span_is_a_row_and_each_kind_of_name_a_line() -> None:
 
 
 def test_a_small_cost_is_not_nothing_and_a_cost_that_is_not_known_is_said() -> None:
-    assert money({"cost_micro_usd": 12.5}) == "$0.000013"
-    assert money({"cost_micro_usd": 1_234_560_000.0, "unpriced": 2}) == "$1,234.56 + 2 unpriced"
+    assert money({"micro_usd": 12.5}) == "$0.000013"
+    assert money({"micro_usd": 1_234_560_000.0, "unpriced": 2}) == "$1,234.56 + 2 unpriced"
+    assert money({"micro_usd": 5_000_000.0, "without_cost": 2}) == "$5.00 + 2 without a cost"
+    assert money({"unpriced": 1, "without_cost": 2}) == "$0.00 + 1 unpriced + 2 without a cost"
+
+
+def test_with_costs_off_there_is_no_cost_and_it_is_said() -> None:
+    free = {name: HOUR | {"micro_usd": 0.0, "without_cost": 12} for name in ("this_hour", "last_hour", "last_25_hours")}
+    said = lines({**free, "costs_enabled": False, "caught_up": True})
+    assert "unpriced" not in " ".join(said)
+    assert said[-1] == "(costs are off: costs.enabled)"
 
 
 def test_nothing_is_shown_before_anything_was_spent_or_by_an_older_release() -> None:
-    assert lines({"this_hour": EMPTY, "last_24_hours": EMPTY, "caught_up": False}) == []
+    assert lines({"this_hour": EMPTY, "last_25_hours": EMPTY, "caught_up": False}) == []
     assert lines({}) == []
 
 
@@ -71,4 +80,4 @@ def test_a_standby_shows_it_too_and_says_while_it_still_reads() -> None:
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "$21.60" in text
-    assert "(the totals topic has not been read to its end yet)" in text
+    assert "(these are older sums: the totals topic is not read to its end)" in text

@@ -56,7 +56,7 @@ def test_after_a_cut_the_pacing_leaves_out_the_time_of_half_a_mean_call_however_
     caller.wait()
     attempt = caller.send()
     caller.control.record_refusal(attempt, SMALL, caller.now_ms, caller.now_ms, None)
-    mean = caller.control._spending.mean_tokens()
+    mean = caller.control._spending.tokens_mean()
     assert mean is not None
     left_out_ms = caller.control._pace._paid_us / 1_000 - caller.now_ms
     assert left_out_ms == pytest.approx(mean / 2 * RATE / caller.control.rate, abs=LEEWAY_MS)

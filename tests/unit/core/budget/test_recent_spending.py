@@ -84,11 +84,11 @@ def test_a_server_that_counts_a_call_some_milliseconds_late_has_dropped_it_when_
 def test_the_mean_is_that_of_the_calls_of_the_last_minute_if_these_are_more_than_a_few() -> None:
     spending = RecentSpending()
     for number in range(21):
-        assert spending.mean_tokens() is None
+        assert spending.tokens_mean() is None
         spending.add(100 * number, 0)
-    assert spending.mean_tokens() == 1_000
+    assert spending.tokens_mean() == 1_000
     spending.settle(61_000)
-    assert spending.mean_tokens() is None
+    assert spending.tokens_mean() is None
 
 
 def test_the_largest_is_that_of_the_last_calls_without_the_refused_ones() -> None:

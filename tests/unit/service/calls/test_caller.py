@@ -23,9 +23,8 @@ from headrace.broker.service.calls.streaming import Streaming
 from headrace.broker.service.metrics.telemetry import Telemetry
 from headrace.broker.service.metrics.upstream_log import SHAPES_SAID_MAX
 from headrace.broker.service.payloads import Payload, PayloadStore
-from headrace.broker.service.publishing.records import Publication
+from headrace.broker.service.publishing.records import SettlementRecords
 from headrace.broker.service.publishing.reply_topics import Replies
-from headrace.broker.service.publishing.totals import Totals
 from headrace.broker.testing.kafka import KafkaLink, MemoryKafka
 from headrace.broker.testing.kafka_doors import MemoryChunks, MemoryReplyTopics
 from headrace.broker.testing.upstream import Asked, Said, ScriptedUpstream, Silence, completion
@@ -36,7 +35,7 @@ from headrace.schemas.outcome import Usage
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import decode_request
 from tests.unit.service.publication_rig import NOW, UNPRICED
-from tests.unit.service.rig import grants_of, proof_of, settings_of, spending_of
+from tests.unit.service.rig import grants_of, settings_of
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = VIRTUAL_TIME
@@ -79,20 +78,8 @@ class Rig:
     def outcome(self) -> Record:
         """What publication makes of it."""
         replies = Replies(MemoryReplyTopics(KafkaLink(self.kafka)), (), meter=Meter(), clock=self.clock)
-        publication = Publication(
-            settings_of(),
-            self.hold,
-            self.clock,
-            replies,
-            owner="me",
-            contained=self.telemetry.contained,
-            grants=grants_of(self.clock),
-            totals=Totals(),
-            proof=proof_of(self.clock),
-            costing=UNPRICED,
-            spending=spending_of(self.kafka, self.clock),
-        )
-        (outgoing,) = publication._settled(Settlement(self.number, Complete()), 1, NOW)
+        records = SettlementRecords(settings_of(), self.clock, replies, grants=grants_of(self.clock), costing=UNPRICED)
+        (outgoing,) = records.of(Settlement(self.number, Complete()), self.cargo, 1, NOW)
         return outgoing.record
 
     def metric(self, name: str, labels: Mapping[str, str]) -> float:

@@ -213,7 +213,9 @@ async def test_what_we_wrote_is_not_read_nor_is_any_line_before_it() -> None:
     written = LedgerRecord(LedgerKind.STEP, 1, "a", topics={"t": "id"}, totals={"completed": 3})
     process.follower.record_step(2, written)
     assert process.follower.topic_ids == {"t": "id"}, "what a line says is known though it is not read"
-    assert process.follower.totals.counts == {"completed": 3}, "a leader counts on from what it has written itself"
+    assert process.follower.outcome_counts.counts == {"completed": 3}, (
+        "a leader counts on from what it has written itself"
+    )
     await process.follower.catch_up()
     assert not process.core.identities.knows(id_hash("own too"))
     assert process.core.identities.knows(id_hash("unknown"))
@@ -229,7 +231,7 @@ async def test_what_a_line_says_of_outcomes_and_of_the_base_url_is_known_once_it
     write(world, LedgerRecord(LedgerKind.STEP, 1, "old", totals={"completed": 3}))
     write(world, LedgerRecord(LedgerKind.STEP, 1, "old", proved=mark_of(OPENAI_URL)))
     await process.follower.catch_up()
-    assert process.follower.totals.counts == {"completed": 3}
+    assert process.follower.outcome_counts.counts == {"completed": 3}
     assert process.promotion.proof.is_proved
 
 

@@ -46,7 +46,7 @@ def outcome(rig: Rig, decision: Decision) -> Outcome:
 @pytest.mark.parametrize("decision", [Complete(), NO])
 def test_a_paid_call_costs_what_the_list_says_whatever_becomes_of_its_request(decision: Decision) -> None:
     rig, prices = Rig(), Recording()
-    rig.publication._costing = Costing(prices, failing)
+    rig.publish_with(Costing(prices, failing))
     cargo = paid(rig)
     assert outcome(rig, decision).cost == Cost(micro_usd=28.0, price_list="memory")
     assert prices.asked == [("gpt-4o-mini-2024-07-18", "", cargo.finished_at)]
@@ -66,7 +66,7 @@ def test_the_tier_is_the_one_that_served_else_the_one_asked_for(asked: str, serv
 
 def test_a_call_that_was_not_answered_has_no_cost_though_an_earlier_one_had() -> None:
     rig = Rig()
-    rig.publication._costing = Costing(MemoryPrices(), failing)
+    rig.publish_with(Costing(MemoryPrices(), failing))
     paid(rig).forget_bill()
     told = outcome(rig, NO)
     assert (told.cost, told.usage) == (None, None)
@@ -82,7 +82,7 @@ def test_a_paid_call_whose_answer_says_no_usage_has_a_cost_that_is_not_known() -
 
 def test_without_a_price_list_no_outcome_has_a_cost() -> None:
     rig = Rig()
-    rig.publication._costing = UNPRICED
+    rig.publish_with(UNPRICED)
     paid(rig)
     told = outcome(rig, Complete())
     assert (told.cost, told.usage) == (None, USED)
@@ -91,7 +91,7 @@ def test_without_a_price_list_no_outcome_has_a_cost() -> None:
 def test_an_exception_of_the_list_costs_the_outcome_its_cost_alone() -> None:
     rig = Rig()
     observed: list[tuple[str, BaseException]] = []
-    rig.publication._costing = Costing(Broken(), lambda step, error: observed.append((step, error)))
+    rig.publish_with(Costing(Broken(), lambda step, error: observed.append((step, error))))
     paid(rig)
     told = outcome(rig, Complete())
     assert (told.status, told.cost, told.usage) == ("completed", None, USED)

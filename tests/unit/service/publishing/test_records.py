@@ -5,31 +5,26 @@ from dataclasses import replace
 from datetime import timedelta
 
 from headrace.broker.core.commands import (
-    AttemptEntry,
     Complete,
     DeadLetterOnly,
     Discard,
     Fail,
     Park,
     Remember,
-    SettledEntry,
-    Settlement,
     Withdraw,
 )
 from headrace.broker.core.identity import pending_cancels as cancels
-from headrace.broker.core.identity.dedupe import Fate, Identity
-from headrace.broker.core.progress.partition_progress import PartitionProgress
 from headrace.broker.core.ticket import CONTROL, LanePartition, Source
-from headrace.broker.ports import Outgoing, StoredOffset, TopicPartition
+from headrace.broker.ports import Outgoing
 from headrace.broker.service.payloads import Payload
 from headrace.schemas.codec import decode_dead_letter, decode_failure, decode_outcome, encode_retry
 from headrace.schemas.control import Cancel
 from headrace.schemas.dead_letter import Origin
-from headrace.schemas.ledger import LedgerKind, LedgerState, decode_ledger
+from headrace.schemas.ledger import decode_ledger
 from headrace.schemas.outcome import Completed, Failed, Usage
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, decode_request
-from tests.unit.service.publication_rig import BATCH, LANE, NOW, Rig, headers
+from tests.unit.service.publication_rig import BATCH, NOW, Rig, headers
 
 
 def test_a_completed_request_publishes_the_answer_whole() -> None:
@@ -156,40 +151,11 @@ def test_a_replay_carries_its_run_and_a_retry_its_attempts() -> None:
 def test_the_trace_goes_on_in_the_outcome() -> None:
     rig = Rig()
     trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    cargo = rig.cargo(b'{"id": "lead-1", "body": {"model": "m"}}', None, (("traceparent", trace),))
+    given = (("traceparent", trace), ("tracestate", b"vendor=1"))
+    cargo = rig.cargo(b'{"id": "lead-1", "body": {"model": "m"}}', None, given)
     cargo.response = {}
     (outgoing,) = rig.published(Complete())
-    assert headers(outgoing)["traceparent"] == trace.decode()
-
-
-def test_offsets_go_to_the_partitions_they_belong_to() -> None:
-    five, nine = PartitionProgress(5).store(1), PartitionProgress(9).store(1)
-    stored = {LANE: five, LanePartition("bulk", 0): nine}
-    assert Rig().publication.offsets(replace(BATCH, offsets=stored)) == {
-        TopicPartition("t.requests.standard", 3): StoredOffset(5, five.metadata),
-        TopicPartition("t.requests.bulk", 0): StoredOffset(9, nine.metadata),
-    }
-
-
-def test_the_ledger_line_comes_last_and_tells_what_was_settled_and_begun() -> None:
-    rig = Rig()
-    rig.request()
-    identity = Identity(b"i" * 16, 1, b"f" * 8)
-    batch = replace(
-        BATCH,
-        settlements=(Settlement(next(iter(rig.hold.cargo)), Complete()),),
-        settled=(SettledEntry(identity, 3, Fate.COMPLETED),),
-        started=(AttemptEntry(identity, 4),),
-    )
-    outgoing = rig.publication.records(batch, 7)
-    assert [each.topic for each in outgoing] == ["t.results", "t.ledger"]
-    assert (outgoing[-1].record.key, outgoing[-1].record.headers) == (None, ())
-    line = decode_ledger(outgoing[-1].record.value or b"")
-    assert (line.kind, line.term, line.owner) == (LedgerKind.STEP, 7, "me")
-    assert [(each.id_hash, each.run, each.attempt, each.state) for each in line.settled] == [
-        (b"i" * 16, 1, 3, LedgerState.COMPLETED)
-    ]
-    assert [(each.id_hash, each.run, each.attempt) for each in line.started] == [(b"i" * 16, 1, 4)]
+    assert (headers(outgoing)["traceparent"], headers(outgoing)["tracestate"]) == (trace.decode(), "vendor=1")
 
 
 def asked(rig: Rig) -> Payload:
@@ -236,9 +202,3 @@ def test_a_cancel_that_waits_is_published_nowhere_but_in_the_ledger() -> None:
     assert [(each.id_hash, each.timestamp_ms) for each in decode_ledger(line.record.value or b"").cancels] == [
         (b"i" * 16, 5)
     ]
-
-
-def test_the_progress_of_control_is_stored_under_its_own_topic() -> None:
-    five = PartitionProgress(5).store(1)
-    offsets = Rig().publication.offsets(replace(BATCH, offsets={LanePartition(CONTROL, 0): five}))
-    assert offsets == {TopicPartition("t.control", 0): StoredOffset(5, five.metadata)}

@@ -1,6 +1,5 @@
-"""What stands in the records of a transaction, field by field: ledger line, copies, parked requests, dead letters."""
+"""What stands in the records of a transaction, field by field: copies, parked requests, dead letters."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,36 +16,28 @@ from headrace.broker.core.commands import (
     Fail,
     Form,
     Park,
-    SettledEntry,
     Settlement,
     Withdraw,
 )
-from headrace.broker.core.identity.dedupe import Fate, Identity, Overdue
-from headrace.broker.core.progress.partition_progress import PartitionProgress
+from headrace.broker.core.identity.dedupe import Overdue
 from headrace.broker.core.requests.triage import WITHDRAWN
-from headrace.broker.core.ticket import LanePartition, Source, TicketNumber
 from headrace.broker.ports import Outgoing
-from headrace.broker.service.calls.base_url_proof import Proof, mark_of
+from headrace.broker.service.calls.base_url_proof import Proof
 from headrace.broker.service.intake.grants import GrantKey
-from headrace.broker.service.publishing.records import _IDS_SAID_EVERY_MS as SAID_EVERY_MS
-from headrace.broker.service.publishing.records import Publication
-from headrace.broker.service.publishing.totals import Totals
+from headrace.broker.service.publishing.records import _fits
 from headrace.schemas import topics
 from headrace.schemas.codec import decode_dead_letter, decode_failure, decode_outcome
 from headrace.schemas.dead_letter import DeadLetter
-from headrace.schemas.ids import id_hash
-from headrace.schemas.ledger import LedgerKind, LedgerRecord, LedgerState
 from headrace.schemas.outcome import Failed, Outcome
 from headrace.schemas.record import Record
 from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.core.specimens import identity
-from tests.unit.service.publication_rig import BATCH, NOW, UNPRICED, Rig, headers
+from tests.unit.service.publication_rig import BATCH, NOW, Rig, headers, publication_of
 from tests.unit.service.publishing.test_records import asked
-from tests.unit.service.rig import spending_of
+from tests.unit.service.rig import bookkeeping_of
 
 REPLIES = "crm.replies"
 KEY = GrantKey("c2VjcmV0", 5)
-IDS = {"t.requests.standard": "id-1"}
 
 
 class Granting:
@@ -77,18 +68,15 @@ class Bench(Rig):
         self.told: list[BaseException] = []
         clock = WallClock(lambda: self.loop_s, lambda: NOW)
         replies, grants, self.addressee = Copying(), Granting(), Addressee()
-        self.publication = Publication(
+        self.publication = publication_of(
             self.settings,
             self.hold,
             clock,
-            replies,  # type: ignore[arg-type] # as far as it is asked
-            owner="me",
+            replies,
             contained=self._contained,
-            grants=grants,  # type: ignore[arg-type] # same
-            totals=Totals(),
+            grants=grants,
             proof=Proof(self.addressee, "https://api.openai.com/v1", clock, window_ms=4),
-            costing=UNPRICED,
-            spending=spending_of(self.kafka, clock),
+            bookkeeping=bookkeeping_of(self.kafka, clock),
         )
 
     def _contained(self, step: str, error: BaseException | None = None, **_place: str | int | None) -> None:
@@ -114,58 +102,6 @@ def outcome_of(outgoing: Outgoing) -> Outcome:
 def letter_of(outgoing: Outgoing) -> DeadLetter:
     assert outgoing.topic == "t.dead-letters"
     return decode_dead_letter(outgoing.record.key, outgoing.record.value, outgoing.record.headers)
-
-
-# ---------------------------------------------------------------------------------------------------- the ledger's line
-
-
-def test_before_the_first_batch_the_line_says_nothing() -> None:
-    assert Bench().publication.line == LedgerRecord(LedgerKind.STEP, 0, "me")
-
-
-def test_a_line_names_the_records_read_with_caution_and_the_key_of_grants() -> None:
-    bench = Bench()
-    bench.publication.records(replace(BATCH, suspects=(Source(LanePartition("bulk", 3), 42),)), 7)
-    line = bench.publication.line
-    assert (line.suspects, line.key, line.key_since_s) == (("t.requests.bulk/3/42",), *KEY)
-    assert (line.term, line.owner) == (7, "me")
-
-
-def test_the_ids_of_topics_are_said_with_all_partitions_and_again_now_and_then() -> None:
-    bench = Bench()
-    stored = {LanePartition("standard", number): PartitionProgress(5).store(1) for number in range(3)}
-    one = {place: stored[place] for place in list(stored)[:1]}
-
-    def said(offsets: Any, after_ms: int = 0) -> dict[str, str]:
-        bench.loop_s += after_ms / 1_000
-        bench.publication.records(replace(BATCH, offsets=offsets), 7)
-        return dict(bench.publication.line.topics)
-
-    bench.publication.begin(IDS)
-    assert [said(stored), said(stored), said(one)] == [IDS, {}, {}]
-    assert [said(stored, SAID_EVERY_MS - 1), said(one, 1), said(stored), said(stored)] == [{}, {}, IDS, {}]
-    bench.publication.begin(IDS)
-    assert said(stored) == IDS
-
-
-def test_in_a_short_window_the_ids_of_topics_are_said_four_times() -> None:
-    bench = Bench(dedupe={"window_s": 1_200})
-    bench.publication.begin(IDS)
-    said = []
-    for after_s in (0.0, 299.999, 0.001):
-        bench.loop_s += after_s
-        bench.publication.records(BATCH, 7)
-        said.append(bench.publication.line.topics)
-    assert said == [IDS, {}, IDS]
-
-
-def test_a_line_says_that_the_base_url_has_answered() -> None:
-    bench = Bench()
-    bench.publication.records(BATCH, 7)
-    assert bench.publication.line.proved == ""
-    bench.addressee.proved = True
-    bench.publication.records(BATCH, 7)
-    assert bench.publication.line.proved == mark_of("https://api.openai.com/v1")
 
 
 # ---------------------------------------------------------------------------------------------------- copies
@@ -196,26 +132,6 @@ def test_without_its_copy_an_outcome_says_why_in_each_kind() -> None:
         written = bench.made(decision, Form.UNCOPIED)
         assert headers(written[0])["headrace-reply-dropped"] == f"{REPLIES} refused the copy"
         assert REPLIES not in [each.topic for each in written]
-
-
-@pytest.mark.parametrize(
-    ("decision", "form", "found"),
-    [
-        (Complete(), Form.WHOLE, {REPLIES}),
-        (Fail("rejected", "No."), Form.WHOLE, {REPLIES}),
-        (Fail("rejected", "No."), Form.UNCOPIED, {REPLIES}),
-        (Fail("rejected", "No."), Form.SMALL, set()),
-        (Discard(returned=True), Form.WHOLE, {REPLIES}),
-        (Discard(), Form.WHOLE, set()),
-        (DeadLetterOnly("id_conflict", "Taken."), Form.WHOLE, set()),
-    ],
-)
-def test_the_topics_of_copies_are_known_before_the_transaction(decision: Decision, form: Form, found: set[str]) -> None:
-    bench = Bench()
-    bench.request(reply_to=REPLIES)
-    (number,) = bench.hold.cargo
-    batch = replace(BATCH, settlements=(Settlement(number, decision, form), Settlement(TicketNumber(9), Complete())))
-    assert bench.publication.reply_topics(batch) == found
 
 
 def test_a_withdrawal_has_no_copy_for_the_cancel_does_not_know_where() -> None:
@@ -282,10 +198,11 @@ def with_trace(results_bytes: int) -> tuple[Bench, Any]:
 def test_an_outcome_may_be_as_large_as_its_topic_takes_and_no_larger() -> None:
     bench, cargo = with_trace(100_000)
     (empty,) = bench.made(Complete())
-    room = bench.publication._results_max - empty.record.bytes_max
+    results_max = _fits(bench.settings.topics.results.max_message_bytes)
+    room = results_max - empty.record.bytes_max
     cargo.response = {"text": "x" * room}
     (full,) = bench.made(Complete())
-    assert (full.record.bytes_max, outcome_of(full).status) == (bench.publication._results_max, "completed")
+    assert (full.record.bytes_max, outcome_of(full).status) == (results_max, "completed")
     cargo.response = {"text": "x" * (room + 1)}
     (short,) = bench.made(Complete())
     assert outcome_of(short).status == "failed"
@@ -346,40 +263,3 @@ def test_an_overdue_request_has_an_outcome_and_a_letter_by_its_id_alone() -> Non
     assert (read.reason, read.run, read.attempts, read.value) == ("deadline_exceeded", 3, 2, None)
     assert str(read.origin) == f"{topics.failures_topic('t')}/-1/-1"
     assert read.message == told.message
-
-
-# ---------------------------------------------------------------------------------------------------- what raises
-
-
-def test_what_our_own_code_cannot_write_is_named_and_forgotten_with_the_next_batch() -> None:
-    bench = Bench()
-    cargo = bench.request()
-    cargo.response = object()  # type: ignore[assignment] # a defect
-    written = bench.contained_or_made(Complete())
-    assert [each.topic for each in written] == ["t.results", "t.dead-letters"]
-    assert bench.publication.crashed == {TicketNumber(1)}
-    assert len(bench.told) == 1
-    cargo.response = json.dumps({"model": "m"}).encode()
-    assert [each.topic for each in bench.contained_or_made(Complete())] == ["t.results"]
-    assert not bench.publication.crashed
-
-
-def test_the_ledger_says_that_it_failed_and_of_all_others_what_was_decided() -> None:
-    bench = Bench()
-    bench.request().response = object()  # type: ignore[assignment] # a defect
-    ids = [Identity(id_hash(name), run, b"f" * 8) for name, run in (("lead-1", 0), ("other", 0), ("lead-1", 1))]
-    settled = tuple(SettledEntry(each, 1, Fate.COMPLETED) for each in ids)
-    (number,) = bench.hold.cargo
-    bench.publication.records(replace(BATCH, settlements=(Settlement(number, Complete()),), settled=settled), 7)
-    states = [each.state for each in bench.publication.line.settled]
-    assert states == [LedgerState.FAILED, LedgerState.COMPLETED, LedgerState.COMPLETED]
-    assert bench.publication.line.totals == {"crashed": 1}
-
-
-def test_without_a_crash_the_ledger_says_what_was_decided() -> None:
-    bench = Bench()
-    bench.request().response = {}
-    (number,) = bench.hold.cargo
-    settled = (SettledEntry(identity("lead-1"), 1, Fate.COMPLETED),)
-    bench.publication.records(replace(BATCH, settlements=(Settlement(number, Complete()),), settled=settled), 7)
-    assert [each.state for each in bench.publication.line.settled] == [LedgerState.COMPLETED]

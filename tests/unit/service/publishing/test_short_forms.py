@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from headrace.broker.clock import WallClock
 from headrace.broker.core.commands import (
     Complete,
     DeadLetterOnly,
@@ -26,9 +25,7 @@ from headrace.broker.ports import Outgoing
 from headrace.broker.service.payloads import Payload
 from headrace.broker.service.publishing.costing import Costing
 from headrace.broker.service.publishing.outcomes import timings_of
-from headrace.broker.service.publishing.records import Publication
 from headrace.broker.service.publishing.short_forms import ShortForms, withdrawn
-from headrace.broker.service.publishing.totals import Totals
 from headrace.broker.testing.prices import MemoryPrices
 from headrace.schemas.codec import decode_outcome
 from headrace.schemas.control import Cancel
@@ -41,7 +38,7 @@ from headrace.schemas.record import Record
 from headrace.schemas.replay_codec import new_id_of
 from headrace.schemas.request_codec import DecodedRequest, Undecodable
 from tests.unit.service.publication_rig import BATCH, NOW, UNPRICED, Rig, failing, headers
-from tests.unit.service.rig import Process, World, grants_of, led, proof_of, spending_of, until
+from tests.unit.service.rig import Process, World, led, until
 from tests.virtual_time import VIRTUAL_TIME
 
 
@@ -227,15 +224,6 @@ def test_a_copy_that_cannot_be_made_is_none() -> None:
     assert rig.publication._short_forms.of(settlement, rig.request(), RuntimeError(), term=7, now=NOW) == []
 
 
-def test_a_settlement_whose_record_is_gone_ends_the_process_for_then_the_state_is_wrong() -> None:
-    rig = Rig()
-    rig.request()
-    settlements = (Settlement(TicketNumber(99), Complete()),)
-    with pytest.raises(KeyError):
-        rig.publication.records(replace(BATCH, settlements=settlements), 7)
-    assert rig.publication.reply_topics(replace(BATCH, settlements=settlements)) == set()
-
-
 @VIRTUAL_TIME
 async def test_an_outcome_that_cannot_be_written_holds_up_no_other_and_a_successor_knows_its_fate() -> None:
     """Before, the exception ended every leader in turn, each of which had called, and paid for, the request again."""
@@ -363,19 +351,7 @@ def test_of_what_was_paid_the_part_stays_that_can_be_written() -> None:
 
 def test_an_answer_that_cannot_be_written_leaves_its_cost_and_a_whole_letter() -> None:
     rig = Rig()
-    rig.publication = Publication(
-        rig.settings,
-        rig.hold,
-        clock := WallClock(lambda: 100.0, lambda: NOW),
-        rig.replies,
-        owner="me",
-        contained=lambda *_, **__: None,
-        grants=grants_of(clock),
-        totals=Totals(),
-        proof=proof_of(clock),
-        costing=Costing(MemoryPrices(), failing),
-        spending=spending_of(rig.kafka, clock),
-    )
+    rig.publish_with(Costing(MemoryPrices(), failing), contained=lambda *_, **__: None)
     cargo = paid(rig)
     cargo.response = Unwritable()
     outcome, letter = rig.published(Complete())

@@ -30,7 +30,7 @@ def summed(world: World) -> dict[SpendingKey, SpendingTotal]:
     for record in last.values():
         key, _, total = decode_total(record)
         found.setdefault(key, SpendingSums()).add_total(total)
-    return {key: sums.total() for key, sums in found.items()}
+    return {key: SpendingTotal(**sums.fields()) for key, sums in found.items()}
 
 
 def published(world: World) -> dict[SpendingKey, SpendingTotal]:
@@ -39,7 +39,7 @@ def published(world: World) -> dict[SpendingKey, SpendingTotal]:
     for each in world.kafka.committed(topics.results_topic(PREFIX)):
         outcome = spent(decode_outcome(each.record.value, each.record.headers))
         found.setdefault(key_of(outcome, world.clock.utc_now()), SpendingSums()).add(outcome)
-    return {key: sums.total() for key, sums in found.items()}
+    return {key: SpendingTotal(**sums.fields()) for key, sums in found.items()}
 
 
 async def started(world: World, owner: str = "a") -> Process:
@@ -220,7 +220,7 @@ async def test_a_defect_in_the_sums_of_a_commit_that_has_returned_ends_no_leader
     world = World(latency_s=0.1)
     process = await started(world)
     await warmed(world)
-    (hour,) = process.leadership._parts.spending._book._hours.values()
+    (hour,) = process.leadership._parts.bookkeeping._book._hours.values()
     hour.late.sums, kept = None, hour.late.sums  # type: ignore[assignment] # the defect
     await answered(world, "one", "two")
     assert process.health.role == "leader"
@@ -236,7 +236,7 @@ async def test_a_defect_in_the_sums_costs_no_outcome() -> None:
     world.kafka.create(TOTALS)
     process = await started(world)
     await warmed(world)
-    book = process.leadership._parts.spending._book
+    book = process.leadership._parts.bookkeeping._book
     taken = book._largest
     book._largest = None  # type: ignore[assignment] # the defect
     world.kafka.commit_faults.append(CommitFault.LOST)

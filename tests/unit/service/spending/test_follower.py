@@ -24,10 +24,10 @@ TOTALS = topics.totals_topic(PREFIX)
 class Followed:
     """A follower that runs; its window, summed over 24 hours."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, door: type[MemoryTotals] = MemoryTotals) -> None:
         self.world = world
         self.link = KafkaLink(world.kafka)
-        self.follower = SpendingFollower(MemoryTotals(self.link, topic=TOTALS), world.clock, said)
+        self.follower = SpendingFollower(door(self.link, topic=TOTALS), world.clock, said)
         self.task = asyncio.create_task(self.follower.run())
 
     @property
@@ -84,6 +84,28 @@ async def test_an_hour_of_the_past_with_more_records_than_one_read_returns_is_su
     await followed.end()
 
 
+async def test_a_large_read_is_summed_in_many_turns_of_the_loop() -> None:
+    world, has_read = world_of(), asyncio.Event()
+
+    class Telling(MemoryTotals):
+        async def read(self, timeout_ms: int) -> Any:
+            records = await super().read(timeout_ms)
+            has_read.set()
+            return records
+
+    followed = Followed(world, Telling)
+    for number in range(2_000):
+        followed.write(1, tenant=f"t{number}")
+    await has_read.wait()
+    turns = 0
+    while not followed.follower.is_caught_up:
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 20
+    assert followed.outcomes() == 2_000
+    await followed.end()
+
+
 async def test_a_topic_that_comes_later_is_found() -> None:
     world = world_of(topic=False)
     followed = Followed(world)
@@ -102,9 +124,11 @@ async def test_what_was_read_stays_while_kafka_is_away_and_follows_when_it_is_ba
     assert await followed.after(2) == 2
     world.kafka.stop()
     assert await followed.after(30) == 2
+    assert not followed.follower.is_caught_up, "it may have missed any number of sums"
     world.kafka.start_again()
     followed.write(3)
     assert await followed.after(30) == 3
+    assert followed.follower.is_caught_up
     await followed.end()
 
 

@@ -11,7 +11,7 @@ from headrace.broker.testing.kafka import KafkaLink
 from headrace.broker.testing.totals_door import MemoryTotals
 from headrace.schemas.record import Record
 from headrace.schemas.spending import HOUR_S, OTHERS, SpendingKey, SpendingTotal, encode_total
-from tests.unit.service.rig import World, spending_of
+from tests.unit.service.rig import World, bookkeeping_of
 from tests.virtual_time import VIRTUAL_TIME
 
 pytestmark = [VIRTUAL_TIME, pytest.mark.timeout(10)]
@@ -22,7 +22,9 @@ class Shown:
         world = World()
         self.clock = world.clock
         self.follower = SpendingFollower(MemoryTotals(KafkaLink(world.kafka), topic="t"), world.clock, said)
-        self.made = SpendingShown(self.follower, spending_of(world.kafka, world.clock), world.clock)
+        self.made = SpendingShown(
+            self.follower, bookkeeping_of(world.kafka, world.clock), world.clock, costs_enabled=True
+        )
 
     @property
     def hour(self) -> int:
@@ -40,9 +42,9 @@ async def test_the_spans_are_this_hour_the_last_one_and_a_day() -> None:
     shown = Shown()
     shown.observe(*(shown.record(hours_ago) for hours_ago in (0, 1, 2, 24)))
     told = shown.made.shown()
-    assert [told[name]["outcomes"] for name in ("this_hour", "last_hour", "last_24_hours")] == [1, 1, 4]
+    assert [told[name]["outcomes"] for name in ("this_hour", "last_hour", "last_25_hours")] == [1, 1, 4]
     assert told["last_hour"]["since"] == "2026-12-01T08:00:00.000Z"
-    assert told["last_24_hours"]["since"] == "2026-11-30T09:00:00.000Z"
+    assert told["last_25_hours"]["since"] == "2026-11-30T09:00:00.000Z"
     assert told["caught_up"] is False
 
 
@@ -51,7 +53,7 @@ async def test_each_kind_has_its_largest_names_and_the_rest() -> None:
     shown.observe(*(shown.record(tenant=f"t{number:02}", pico_usd=number * 10**6) for number in range(30)))
     by = shown.made.shown()["this_hour"]["by"]
     assert list(by["tenant"]) == [*(f"t{29 - number:02}" for number in range(NAMES_SHOWN)), OTHERS]
-    assert sum(each["cost_micro_usd"] for each in by["tenant"].values()) == sum(range(30))
+    assert sum(each["micro_usd"] for each in by["tenant"].values()) == sum(range(30))
     assert {kind: list(by[kind]) for kind in ("lane", "model", "template", "tier")} == {
         "lane": ["bulk"], "model": ["gpt-4"], "template": ["welcome"], "tier": ["flex"],
     }  # fmt: skip
@@ -61,7 +63,7 @@ async def test_names_that_are_the_same_when_they_are_cut_are_summed_together() -
     shown = Shown()
     shown.observe(*(shown.record(tenant="x" * NAME_CHARS_MAX + end, pico_usd=10**6) for end in "abc"))
     by = shown.made.shown()["this_hour"]["by"]["tenant"]
-    assert {name: each["cost_micro_usd"] for name, each in by.items()} == {"x" * NAME_CHARS_MAX: 3.0}
+    assert {name: each["micro_usd"] for name, each in by.items()} == {"x" * NAME_CHARS_MAX: 3.0}
 
 
 async def test_records_that_no_sum_counts_are_counted_themselves() -> None:
@@ -69,7 +71,7 @@ async def test_records_that_no_sum_counts_are_counted_themselves() -> None:
     shown.observe(Record(b"[]", b"{}"), *(shown.record(hours_ago) for hours_ago in (5, 2, 1, 0)))
     shown.observe(shown.record(5))
     told = shown.made.shown()
-    assert (told["unreadable"], told["too_late"], told["last_24_hours"]["outcomes"]) == (1, 1, 4)
+    assert (told["unreadable"], told["too_late"], told["last_25_hours"]["outcomes"]) == (1, 1, 4)
 
 
 async def test_it_is_put_together_anew_only_when_sums_have_changed_and_not_each_second() -> None:
@@ -100,4 +102,4 @@ def test_figures_of_nothing_are_not_known_rather_than_zero() -> None:
 
 def test_cost_is_in_millionths_of_a_dollar() -> None:
     told = figures(SpendingSums(pico_usd=1_500_000, input_tokens=100, cached_tokens=25, output_tokens=20, metered=2))
-    assert (told["cost_micro_usd"], told["cached_share"], told["tokens_mean"]) == (1.5, 0.25, 60.0)
+    assert (told["micro_usd"], told["cached_share"], told["tokens_mean"]) == (1.5, 0.25, 60.0)

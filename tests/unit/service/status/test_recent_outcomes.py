@@ -52,7 +52,7 @@ def test_an_outcome_is_known_by_id_and_run_with_its_figures_and_nothing_of_its_p
         "charge_tokens": 120,
         "input_tokens": 70,
         "output_tokens": 30,
-        "cost_micro_usd": 195.5,
+        "micro_usd": 195.5,
         "origin": "g.requests.bulk/2/17",
         "upstream_request_id": "req_1",
     }

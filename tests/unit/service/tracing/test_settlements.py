@@ -143,6 +143,14 @@ def test_a_trace_that_began_here_replaces_a_header_that_was_none() -> None:
     assert context_in(headers) == traced.cargo.trace.process
 
 
+def test_a_trace_that_its_producer_began_keeps_its_header() -> None:
+    traced = Traced(Record(None, request().value, TRACED))
+    assert traced.cargo.trace is not None
+    assert traced.cargo.trace.parent is not None
+    headers = tuple(traced.cargo.record.headers)
+    assert _traced_headers(traced.cargo, headers) == headers == tuple(TRACED)
+
+
 def test_the_wait_begins_as_the_record_was_appended() -> None:
     traced = Traced(request())
     traced.cargo.submitted_at = AT - timedelta(seconds=5)

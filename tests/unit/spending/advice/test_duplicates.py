@@ -29,5 +29,5 @@ def test_a_book_of_a_bounded_share_of_the_digests_still_tells_the_whole() -> Non
         book.add(answered(n, request_digest=f"digest-{n % 15_000}"), hash_of(f"lead-{n}"), group)
     (requests, sums) = book.by_group()["welcome", "gpt-4o"]
     assert book.share < 0.05
-    assert requests == sums.calls
+    assert requests == sums.metered
     assert requests / book.share == pytest.approx(5_000, rel=0.25)

@@ -48,7 +48,7 @@ def test_lanes_tiers_and_reasons_beyond_their_bound_are_not_kept() -> None:
         group.add(answered(n, lane=f"lane-{n}", tier_served=f"tier-{n}"), n)
         group.add(answered(n, status="failed", reason=f"reason-{n}"), n)
     assert max(len(group.lanes), len(group.tiers), len(group.failed)) == LANES_MAX
-    assert group.answered.calls == 200
+    assert group.answered.metered == 200
 
 
 def test_a_pool_that_is_full_counts_the_bytes_of_what_it_keeps() -> None:

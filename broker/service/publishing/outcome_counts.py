@@ -20,7 +20,7 @@ KIND_CHARS_MAX: Final = 40
 """Bounds of what another release may have written; this one has fewer reasons, and shorter ones."""
 
 
-class Totals:
+class OutcomeCounts:
     """Counts by kind: `completed`, or the reason of a failure.
 
     Attributes:

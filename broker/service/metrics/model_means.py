@@ -13,7 +13,7 @@ _OTHERS: Final = "other"
 
 
 @dataclass(slots=True)
-class Spending:
+class ModelSums:
     """Sums of one model since the start, for means."""
 
     requests: int = 0
@@ -32,14 +32,14 @@ class Spending:
         }
 
 
-class SpendingByModel:
+class ModelMeans:
     """Sums by model; the number of models is bounded."""
 
     def __init__(self) -> None:
-        """Nothing is spent."""
-        self._sums: dict[str, Spending] = {}
+        """Start without calls."""
+        self._sums: dict[str, ModelSums] = {}
 
-    def items(self) -> Iterator[tuple[str, Spending]]:
+    def items(self) -> Iterator[tuple[str, ModelSums]]:
         """Yield models with their sums."""
         yield from self._sums.items()
 
@@ -47,9 +47,9 @@ class SpendingByModel:
         """Add an answered call."""
         model = model_of(cargo)
         name = model if model in self._sums or len(self._sums) < MODELS_MAX else _OTHERS
-        spent = self._sums.setdefault(name, Spending())
-        spent.requests += 1
-        spent.charge_tokens += cargo.charge
+        sums = self._sums.setdefault(name, ModelSums())
+        sums.requests += 1
+        sums.charge_tokens += cargo.charge
         if cargo.usage is not None:
-            spent.input_tokens += cargo.usage.input_tokens
-            spent.output_tokens += cargo.usage.output_tokens
+            sums.input_tokens += cargo.usage.input_tokens
+            sums.output_tokens += cargo.usage.output_tokens
