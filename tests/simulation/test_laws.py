@@ -292,4 +292,4 @@ def test_what_flows_in_during_a_call_that_is_charged_when_it_ends_is_not_believe
         play.run(200)
         assert play.believed[-1] is Law.USAGE, seed
         refusals += len(play.refusals)
-    assert refusals <= 5
+    assert refusals <= 5 * len(seeds) // 3

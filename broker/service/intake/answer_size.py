@@ -7,6 +7,8 @@ be known before.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from headrace.broker.core.endpoints import ENDPOINT_TABLE, UNKNOWN_ENDPOINT, Shape
+
 _DIMENSIONS: Final = {"text-embedding-3-small": 1_536, "text-embedding-3-large": 3_072, "text-embedding-ada-002": 1_536}
 """Numbers in a vector unless the request asks for fewer: OpenAI's guide to embeddings, read in November 2026."""
 _NUMBER_BYTES: Final = 10, 14
@@ -19,8 +21,9 @@ _BESIDE_BYTES: Final = 1_000
 
 def inputs_max(endpoint: str, body: Mapping[str, Any], bytes_max: int) -> int | None:
     """Return how many inputs have vectors that fit `bytes_max`, if those of the body certainly do not; else None."""
-    given, numbers = body.get("input"), _DIMENSIONS.get(str(body.get("model")))
-    if endpoint != "embeddings" or numbers is None or not isinstance(given, list):
+    facts = ENDPOINT_TABLE.get(endpoint, UNKNOWN_ENDPOINT)
+    given, numbers = body.get(facts.input_field), _DIMENSIONS.get(str(body.get("model")))
+    if facts.shape is not Shape.VECTORS or numbers is None or not isinstance(given, list):
         return None
     if all(isinstance(each, int) for each in given):  # the tokens of one input
         return None
