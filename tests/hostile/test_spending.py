@@ -124,7 +124,7 @@ async def test_sums_are_the_results_whatever_senders_servers_and_other_writers_s
     for each in processes:
         shown = each.status.spending.shown()
         assert (shown["caught_up"], shown["topic"]["lost"], shown["topic"]["unwritten"]) == (True, 0, 0)
-        assert shown["last_24_hours"]["outcomes"] == len(outcomes)
+        assert shown["last_25_hours"]["outcomes"] == len(outcomes)
         assert json.loads(json.dumps(shown)) == shown
         assert {
             step: each.metric("headrace_contained_total", {"step": step}) for step in STEPS_CONTAINED
