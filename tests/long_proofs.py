@@ -11,6 +11,9 @@ import pytest
 
 def with_long(cases: Iterable[Any], each_time: int) -> list[Any]:
     """Cases of a parametrised test, of which the first `each_time` belong to every run and the others are long."""
-    return [
-        case if place < each_time else pytest.param(case, marks=pytest.mark.long) for place, case in enumerate(cases)
-    ]
+    return [case if place < each_time else _long(case) for place, case in enumerate(cases)]
+
+
+def _long(case: Any) -> Any:
+    """A tuple stands for several arguments."""
+    return pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.long)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 from pathlib import Path
 
 from headrace.broker.local.cache import cache_dir
@@ -10,6 +11,7 @@ from headrace.broker.local.requirements import java
 from headrace.broker.local.services import LocalServices
 from tests.compatibility.asking import answered, dispatching
 from tests.compatibility.machine import program
+from tests.unit.pages.test_tested_versions import row
 
 CONSOLE_PRODUCER_LOCK = Path(__file__).parent / "console_producer.lock"
 TOPIC = "generation.requests.standard"
@@ -56,3 +58,8 @@ async def test_one_json_object_from_kcat_or_the_console_producer_is_answered(
             await write([kcat, "-P", "-b", where, "-t", TOPIC, *options], bare(request_id))
         await write(console_producer(where), bare("console-producer"))
         await answered(fleet, {*VARIANTS, "console-producer"})
+
+
+def test_the_page_names_this_kcat() -> None:
+    said = subprocess.run([program("kcat"), "-V"], capture_output=True, text=True, check=True).stdout
+    assert row("kcat") == said.partition("Version ")[2].split()[0]

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
@@ -51,12 +50,6 @@ def told(interpreter: str, simulation: tuple[str, ...]) -> list[str]:
     seeds = run(interpreter, "-m", *simulation).splitlines()[:-1]
     assert len(seeds) == int(simulation[2])
     return seeds
-
-
-def test_these_are_the_pythons_that_the_package_names() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    named = [line.rpartition(" ")[2] for line in project["classifiers"] if " :: 3." in line]
-    assert sorted({OURS, *OTHERS}) == named
 
 
 class Elsewhere:

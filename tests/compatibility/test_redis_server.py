@@ -17,6 +17,7 @@ from tests.compatibility.asking import ask_once, dispatching
 from tests.compatibility.machine import program
 from tests.contract.lease_contract import LeaseContract
 from tests.integration.test_redis_lease import RedisWorld
+from tests.unit.pages.test_tested_versions import row, version_of
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +50,7 @@ async def test_a_dispatcher_answers_a_request(redis_url: str, services: LocalSer
     async with dispatching(services, "redis-server", tmp_path, HEADRACE_REDIS__URL=redis_url) as fleet:
         await fleet.start()
         await ask_once(fleet)
+
+
+def test_the_page_names_this_redis_server() -> None:
+    assert row("redis-server") == version_of(program("redis-server"))

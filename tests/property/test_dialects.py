@@ -18,10 +18,11 @@ from headrace.broker.core.answers.error_body import DETAILS_MAX, answer_of
 from headrace.broker.core.answers.numbers import COUNT_DIGITS_MAX
 from headrace.broker.core.answers.rate_limit_headers import RESET_MS_MAX, Reading, SideReading
 from headrace.broker.core.answers.verdict import WAIT_MS_MAX, Answer, Meaning, Verdict, judge
+from tests.long_proofs import with_long
 from tests.unit.core import recorded
 
 SEED = 26
-MUTATIONS = 12_000
+MUTATIONS = with_long([4_000, 12_000], 1)
 CPU_S_MAX = 0.1
 """Processor time of one verdict; the usual one takes less than a thousandth of a second."""
 COUNT_MAX = 10**COUNT_DIGITS_MAX
@@ -129,9 +130,10 @@ def cpu_s(answer: Answer) -> float:
 
 
 @pytest.mark.slow
-def test_twelve_thousand_mutations_of_other_servers_answers_are_judged() -> None:
+@pytest.mark.parametrize("count", MUTATIONS)
+def test_thousands_of_mutations_of_other_servers_answers_are_judged(count: int) -> None:
     meanings, seen = Counter[Meaning](), Counter[str]()
-    for answer, _ in zip(mutations(random.Random(SEED)), range(MUTATIONS), strict=False):
+    for answer, _ in zip(mutations(random.Random(SEED)), range(count), strict=False):
         assert len(answer.details) <= DETAILS_MAX
         verdict = judge(answer)
         check(verdict)
@@ -143,7 +145,8 @@ def test_twelve_thousand_mutations_of_other_servers_answers_are_judged() -> None
             if getattr(verdict, name)
         )
     assert set(meanings) >= set(Meaning) - {Meaning.TIMEOUT, Meaning.CONNECTION, Meaning.NOT_THE_API}
-    assert min(seen[name] for name in ("readings", "side_readings", "snapshot", "limit", "wait_ms", "charge")) > 100
+    least = min(seen[name] for name in ("readings", "side_readings", "snapshot", "limit", "wait_ms", "charge"))
+    assert least > count // 120
 
 
 def hostile() -> Iterator[str]:
@@ -184,7 +187,7 @@ def test_no_text_takes_long_whatever_it_repeats() -> None:
             answer = Answer(
                 status, {"ratelimit-policy": text, "retry-after": text}, None, None, None, text, details=details
             )
-            assert min(cpu_s(answer) for _ in range(3)) < CPU_S_MAX, (status, text[:80])
+            assert any(cpu_s(answer) < CPU_S_MAX for _ in range(3)), (status, text[:80])
 
 
 def test_no_mutation_takes_long() -> None:

@@ -229,5 +229,11 @@ class Forged(RuleBasedStateMachine):
         return counts
 
 
+class ForgedAtLength(Forged):
+    """The same with more examples, for `make test-long`."""
+
+
 TestForged = pytest.mark.slow(Forged.TestCase)
-TestForged.settings = settings(max_examples=300, stateful_step_count=50, deadline=None, derandomize=True)
+TestForged.settings = settings(max_examples=100, stateful_step_count=50, deadline=None, derandomize=True)
+TestForgedAtLength = pytest.mark.long(pytest.mark.slow(ForgedAtLength.TestCase))
+TestForgedAtLength.settings = settings(max_examples=300, stateful_step_count=50, deadline=None, derandomize=True)

@@ -194,5 +194,11 @@ class Lane(RuleBasedStateMachine):
             assert fate is Fate.COMPLETED or later_one_waits or answered
 
 
+class LaneAtLength(Lane):
+    """The same with more examples, for `make test-long`."""
+
+
 TestLane = pytest.mark.slow(Lane.TestCase)
-TestLane.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)
+TestLane.settings = settings(max_examples=75, stateful_step_count=40, deadline=None, derandomize=True)
+TestLaneAtLength = pytest.mark.long(pytest.mark.slow(LaneAtLength.TestCase))
+TestLaneAtLength.settings = settings(max_examples=150, stateful_step_count=40, deadline=None, derandomize=True)

@@ -179,5 +179,11 @@ def test_a_head_below_leaves_the_reserve_untouched_though_nothing_was_sent_for_l
     assert len(play.calls) == 3
 
 
+class PlayAtLength(Play):
+    """The same with more examples, for `make test-long`."""
+
+
 TestPlay = pytest.mark.slow(Play.TestCase)
-TestPlay.settings = settings(max_examples=150, stateful_step_count=40)
+TestPlay.settings = settings(max_examples=75, stateful_step_count=40)
+TestPlayAtLength = pytest.mark.long(pytest.mark.slow(PlayAtLength.TestCase))
+TestPlayAtLength.settings = settings(max_examples=150, stateful_step_count=40)

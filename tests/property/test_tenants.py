@@ -100,7 +100,7 @@ def request(tenant: str, charge: int) -> Ticket:
 
 @pytest.mark.slow
 @given(weights=WEIGHTS, steps=STEPS)
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_who_has_had_least_goes_first_and_everybody_stays_near_its_share(
     weights: tuple[int, ...], steps: list[tuple[str, int, int] | int | str]
 ) -> None:
@@ -189,7 +189,7 @@ class Till:
 
 @pytest.mark.slow
 @given(caps=st.tuples(*[CAPS] * len(NAMES)), places=st.tuples(*[PLACES] * len(NAMES)), events=EVENTS)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_no_minute_and_no_instant_has_more_than_its_cap_and_nobody_else_is_kept_out(
     caps: tuple[int | None, ...], places: tuple[int | None, ...], events: list[tuple[str, str, int] | int | str]
 ) -> None:

@@ -13,7 +13,7 @@ from tests.long_proofs import with_long
 from tests.simulation.run import simulate
 
 SEEDS, AT_ONCE = 120, 10
-EACH_TIME = 60
+EACH_TIME = 40
 """So many of them belong to every `make test`; the others, to `make test-long`."""
 
 

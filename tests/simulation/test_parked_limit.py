@@ -23,6 +23,7 @@ from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.progress.partition_progress import PartitionProgress
 from headrace.broker.core.requests.registry import Want
 from headrace.broker.core.ticket import Candidate, LanePartition, Source, TicketNumber
+from tests.long_proofs import with_long
 from tests.unit.core.specimens import rules
 
 SHARES = (("urgent", 1, 50_000, 0), ("standard", 2, 0, 100_000), ("bulk", 3, 0, 50_000))
@@ -211,7 +212,7 @@ def test_a_model_that_is_shut_with_thousands_of_requests_first_in_every_lane_lea
     assert world.charged[SHUT] - before >= 0.95 * TOKENS * 10, "and serves its own once it is open"
 
 
-@pytest.mark.parametrize("meaning", [Meaning.AUTH, Meaning.OVERLOADED])
+@pytest.mark.parametrize("meaning", with_long([Meaning.AUTH, Meaning.OVERLOADED], 1))
 @pytest.mark.timeout(120)
 def test_a_model_whose_calls_all_fail_leaves_the_other_its_quota_and_goes_round_a_few_times(meaning: Meaning) -> None:
     span_ms = HOUR_MS // 2

@@ -45,7 +45,7 @@ def test_where_others_spend_little_is_refused_and_next_to_nothing_is_left(plays:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("plays", ["quantised-6s", "quantised-1s"])
+@pytest.mark.parametrize("plays", with_long(["quantised-6s", "quantised-1s"], 1))
 def test_a_count_by_the_second_or_by_six_behind_the_minute_is_found_out_within_a_minute(plays: str, seed: int) -> None:
     own = played(plays, seed).after
     assert own is not None

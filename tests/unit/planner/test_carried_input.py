@@ -23,6 +23,7 @@ from headrace.broker.simulator.behaviours.catalogue import parsed
 from headrace.broker.simulator.pricing import Endpoint, size_of
 from headrace.broker.simulator.settings import UpstreamSettings
 from headrace.broker.simulator.virtual import VirtualUpstream
+from tests.long_proofs import with_long
 from tests.unit.core.specimens import verdict
 from tests.unit.simulator.asking import ASKED, Desk, object_of
 
@@ -84,7 +85,18 @@ def refused(arrivals: Iterator[Arrival], behaviour: str, *, is_named: bool) -> i
     return record.throttled
 
 
-CASES = [(traffic, behaviour) for behaviour in ("bucket", "law-usage") for traffic in (conversations, templates, files)]
+CASES = with_long(
+    [
+        (conversations, "bucket"),
+        (templates, "law-usage"),
+        (files, "bucket"),
+        (conversations, "law-usage"),
+        (templates, "bucket"),
+        (files, "law-usage"),
+    ],
+    3,
+)
+"""Each traffic and each behaviour belongs to every `make test`, all pairs of them to `make test-long`."""
 
 
 @pytest.mark.parametrize(("traffic", "behaviour"), CASES)

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from headrace.broker.adapters.kafka.key_index import _BLOCK, KeyIndex
+from tests.long_proofs import with_long
 
 P = 3
 
@@ -36,7 +37,7 @@ def test_a_partition_that_begins_again_knows_nothing_of_before() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", with_long(range(5), 2))
 def test_of_many_each_is_found_at_its_offsets_or_lies_below_what_is_covered(seed: int) -> None:
     dice = random.Random(seed)
     index = KeyIndex(entries_max=20_000)

@@ -26,7 +26,7 @@ pytestmark = VIRTUAL_TIME
 MARKERS = {"m": 1, "M": 60, "L": 4_100}
 """60 are more than are named together, 4,100 more than a term reads ahead."""
 KNOWN = "gLX gLgX LX XmgMX XmgMXgg mB gmB mmmmmB gMmBmX XaaaB gaXaX BB BmB XLXLB"
-DRAWN, EACH_TIME = 120, 40
+DRAWN, EACH_TIME = 120, 20
 """So many of the drawn ones belong to every `make test`; the others, to `make test-long`."""
 
 
