@@ -53,7 +53,7 @@ test-long: $(STAMP) ## what takes long to prove in virtual time: more seeds and 
 	@$(BIN)/python -m pytest -q -n auto -m long $(VIRTUAL)
 
 test-real: $(STAMP) # four at once on two cores: they wait for servers half of their time
-	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not timed" tests/chart tests/hostile tests/integration
+	@$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not timed and not long" tests/chart tests/hostile tests/integration
 
 test-timed: $(STAMP) # compares times, and so has the machine for itself
 	@$(BIN)/python -m pytest -q -m timed $$(grep -rl --include='test_*.py' 'mark\.timed' tests/hostile tests/integration)

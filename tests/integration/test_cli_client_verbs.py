@@ -48,7 +48,7 @@ def leads(path: Path, *lines: object) -> str:
 def test_topics_are_created_once_and_checked(prefix: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["topics", "check", "--json"]) == 1
     differences = json.loads(capsys.readouterr().out)["differences"]
-    assert [one["setting"] for one in differences] == ["exists"] * 9
+    assert [one["setting"] for one in differences] == ["exists"] * 10
     assert differences[0]["sentence"] == (f"{prefix}.requests.urgent does not exist; to fix it: headrace topics create")
     assert main(["topics", "check"]) == 1
     said = capsys.readouterr()
