@@ -43,7 +43,7 @@ async def answered(books: ServersBooks, count: int, within_s: float = 120) -> No
 
 
 class Leaders:
-    """Leaders that end with calls in flight: answers to calls above a number are held back until one was told to go."""
+    """Leaders that end with calls in flight: beyond a number of answers they are held back until one was told to go."""
 
     def __init__(self, fleet: Fleet, books: ServersBooks) -> None:
         self._fleet, self._books = fleet, books
@@ -52,7 +52,8 @@ class Leaders:
 
     def script(self, number: int, body: Mapping[str, Any]) -> Scripted | None:
         refused = script(number, body)
-        return refused if refused is not None or number <= self._above else Scripted(held=self._told)
+        is_let = len(self._books.bills) < self._above  # calls that fail count for none, however many there are
+        return refused if refused is not None or is_let else Scripted(held=self._told)
 
     async def let_call(self, count: int) -> None:
         """Have so many more calls answered, and those behind them begun and held back."""
