@@ -1,8 +1,9 @@
 """Speed and memory of `headrace report` over many outcomes on a real Kafka.
 
 Writes outcomes of some two kilobytes, as dispatchers publish them, over the last week; its time is not counted. Then
-runs the verb as a process and prints its seconds, outcomes a second, and the most memory that it and its children held
-at one moment. Kafka runs beside it, as it would elsewhere, and takes its part of the processors.
+runs the verb as a process, three times: as it is, with all calls priced anew, and with advice. It prints seconds,
+outcomes a second, and the most memory that the process and its children held at one moment. Kafka runs beside it, as it
+would elsewhere, and takes its part of the processors.
 
     python -m benchmarks.report --outcomes 1000000 --tenants 200 --templates 40
 """
@@ -21,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import psutil
@@ -36,6 +38,7 @@ from headrace.schemas.topics import results_topic
 PREFIX: Final = "bench-report"
 MODELS: Final = ("gpt-4o-mini-2024-07-18", "gpt-4o-2024-08-06", "gpt-4-0613", "gpt-4.1-mini-2025-04-14")
 LANES: Final = ("urgent", "standard", "standard", "bulk", "bulk", "bulk")
+PRICES: Final = "\n".join(f'[models."{model}"]\ninput = 1.0\noutput = 4.0' for model in MODELS)
 PERIOD: Final = timedelta(days=6.5)
 PARTITIONS: Final = 12
 SAMPLES: Final = 64
@@ -161,6 +164,14 @@ class Measured:
     processes: int
     output: bytes
 
+    def told(self, outcomes: int) -> str:
+        """Describe it."""
+        return (
+            f"{self.seconds:.1f} s, {outcomes / self.seconds:,.0f} outcomes/s, {self.cpu_s:.1f} s of CPU time, "
+            f"{self.peak_bytes / 1e6:.0f} MB at most in "
+            f"{self.processes} process{'' if self.processes == 1 else 'es'}"
+        )
+
 
 async def run(*arguments: str) -> Measured:
     """Run the verb and watch its processes."""
@@ -205,15 +216,15 @@ async def bench(asked: Workload, by: str, plot: Path | None) -> None:
         options = ["--bootstrap-servers", connection.bootstrap_servers, "--prefix", PREFIX, "--by", by]
         if plot is not None:
             options += ["--plot", str(plot)]
-        measured = await run(*options, "--json")
-        told = json.loads(measured.output)
-        assert told["total"]["outcomes"] == asked.outcomes, told["total"]
-        print(
-            f"by {by}: {measured.seconds:.1f} s, {asked.outcomes / measured.seconds:,.0f} outcomes/s, "
-            f"{measured.cpu_s:.1f} s of CPU time, {measured.peak_bytes / 1e6:.0f} MB at most in "
-            f"{measured.processes} process{'' if measured.processes == 1 else 'es'}, {len(told['rows']):,} rows",
-            flush=True,
-        )
+        with TemporaryDirectory() as directory:
+            prices = Path(directory) / "prices.toml"
+            prices.write_text(PRICES)
+            ways = {"as they are": (), "priced anew": ("--prices", str(prices)), "with advice": ("--advice",)}
+            for way, more in ways.items():
+                measured = await run(*options, *more, "--json")
+                told = json.loads(measured.output)
+                assert told["total"]["outcomes"] == asked.outcomes, told["total"]
+                print(f"by {by}, {way}: {measured.told(asked.outcomes)}, {len(told['rows']):,} rows", flush=True)
 
 
 def main() -> None:
