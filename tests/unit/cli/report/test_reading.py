@@ -116,8 +116,8 @@ def test_a_record_with_a_date_in_the_future_hides_no_outcome_behind_it(
 def test_a_topic_of_which_retention_has_left_nothing_is_not_called_complete(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.publish(completed(6 * DAY), completed(5 * DAY))
+    world.publish(completed(9 * DAY), completed(8 * DAY))
     world.kafka.logs(RESULTS)[0].trim(2)
-    found = told(capsys)
+    found = told(capsys, "--since", "10d")
     assert (found["total"]["outcomes"], found["reaches_back_to"] is None) == (0, False)
     assert "--from totals" in " ".join(found["notes"])
