@@ -35,6 +35,7 @@ _LEFT_OUT = [
     ("project", False),
     ("measured", None),
     ("unshown", {}),
+    ("factors", {}),
     ("sides", []),
 ]
 _NO_MARK = b"\0" * _MARK.size
@@ -130,8 +131,9 @@ class Level:
     `borne` is the amount that was spent at once beyond the steady rate without a refusal, `ceiling` the amount that
     must not be, where a refusal has shown it. `project`: the bucket is a project's. `measured` are the tokens a minute
     that were measured, where what the server says is not followed. `unshown` are the tokens of input that bodies do not
-    show, by the kind of its reference. `sides` are the levels of the limit's buckets of input tokens and of images, at
-    the first of its levels in a line.
+    show, by the kind of its reference. `factors` are those between the server's charges and the laws', in millionths,
+    by endpoint. `sides` are the levels of the limit's buckets of input tokens and of images, at the first of its
+    levels in a line.
     """
 
     limit: str
@@ -149,6 +151,7 @@ class Level:
     project: bool = False
     measured: int | None = None
     unshown: Mapping[str, int] = field(default_factory=dict)
+    factors: Mapping[str, int] = field(default_factory=dict)
     sides: tuple[SideLevel, ...] = ()
 
 
@@ -214,6 +217,7 @@ class LevelValue(BaseModel):
     project: bool = False
     measured: int | None = None
     unshown: dict[str, int] = Field(default_factory=dict)
+    factors: dict[str, int] = Field(default_factory=dict)
     sides: tuple[SideLevel, ...] = ()
 
 

@@ -79,8 +79,7 @@ class Budget:
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
         self._granted: tuple[int, int, bool] | None = None  # the call that `payable_at` has just allowed
         self.breaker = Breaker()
-        self.blames = Blames()
-        self.tiers = TierBreakers()
+        self.blames, self.tiers = Blames(), TierBreakers()
         self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms, known=known)
         self.sides = self._calibration.sides
         self.guide = AdmissionGuide(settings, self._buckets, self.sides, self._charged, now_ms, known=self.believed)
@@ -364,6 +363,7 @@ class Budget:
             burst_ceiling_tokens=self.learned_limits().burst_ceiling_tokens,
             measured_tokens_per_minute=self.guide.proven_rate,
             unshown=self.tariff.unshown.by_kind(),
+            factors=self.tariff.factors(),
             sides=self.sides.levels(now_ms),
         )
 

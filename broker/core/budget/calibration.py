@@ -66,10 +66,14 @@ class Calibration:
         self._means_input = False  # the operator's figure of tokens is one of input
         self._markup = Markup()
         self._buckets_made = 0
-        laws = checkpoint.laws if checkpoint is not None else None
+        laws, factors = (None, None) if checkpoint is None else (checkpoint.laws, checkpoint.factors)
         unshown = UnshownInput(known, checkpoint.unshown if checkpoint is not None else None)
         self.tariff = Tariff(
-            laws, period_ms=settings.period_ms, refusals_charged=settings.refusals_charged, unshown=unshown
+            laws,
+            factors=factors,
+            period_ms=settings.period_ms,
+            refusals_charged=settings.refusals_charged,
+            unshown=unshown,
         )
         self.burst: BurstControl | None = None
         self.cooldown = Cooldown()

@@ -186,6 +186,13 @@ class DebitHistory:
         if number >= self._forgotten:
             self._remaining[number] = remaining
 
+    def reprice(self, ppm: int, before_ppm: int) -> None:
+        """Set all debits to other prices: `ppm` of a law's charges where they were `before_ppm` of them."""
+        half = before_ppm // 2
+        self._tokens = [tuple([(each * ppm + half) // before_ppm for each in tokens]) for tokens in self._tokens]
+        for column in self._sums:
+            del column[1:]
+
     def forget_remaining(self) -> None:
         """Drop what remained, because another limit holds from now on: figures of the old one do not apply to it."""
         self._remaining.clear()

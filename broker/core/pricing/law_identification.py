@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 from headrace.broker.core.answers.refill_detection import RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.endpoints import Law, Shape, facts_of
+from headrace.broker.core.pricing.charge_factor import ChargeFactor
 from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, DebitHistory, DebitSpan
 from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from headrace.broker.core.pricing.laws import Prices
@@ -29,7 +30,7 @@ from headrace.broker.core.pricing.output_lengths import OutputsByTemplate
 from headrace.broker.core.pricing.references import ReferenceKind
 from headrace.broker.core.pricing.telling_spans import Columns, Judged, fitting_laws, most_telling
 from headrace.broker.core.pricing.uncapped_output import CHARGED, UncappedOutput
-from headrace.broker.core.units import ROUNDING_TOKENS
+from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 from headrace.broker.core.value import value
 
 PIECE_EVERY_MS: Final = 50  # a thousand answers a second show no more than twenty do
@@ -83,8 +84,8 @@ class LawIdentification:
         has_alternatives: Whether more than one law may hold.
     """
 
-    def __init__(self, prices: Prices, believed: Law | None, *, of_all: bool = True) -> None:
-        """`prices` of any call of the endpoint; `believed` is the law that a predecessor found.
+    def __init__(self, prices: Prices, believed: Law | None, *, of_all: bool = True, factor_ppm: int = PPM) -> None:
+        """`prices` of any call of the endpoint; `believed` and `factor_ppm` are what a predecessor found.
 
         `of_all`: no call of another endpoint, or of a predecessor, has drawn on the limit.
         """
@@ -97,6 +98,7 @@ class LawIdentification:
         self._is_of_responses = facts_of(prices.endpoint).shape is Shape.RESPONSE
         self._laws = prices.laws
         self._usage_index = prices.laws.index(Law.USAGE) if Law.USAGE in prices.laws else None
+        self._factor = None if factor_ppm == PPM else ChargeFactor(self._usage_index, factor_ppm)  # until one is needed
         self._admissions = DebitHistory(len(prices.laws), of_all=of_all)
         # with the outputs, and without: a span that fits both shows nothing
         self._endings = DebitHistory(2, of_ends=True, of_all=of_all)
@@ -113,6 +115,14 @@ class LawIdentification:
     def settles(self) -> bool:
         """Whether a call is believed to be charged for its output when it ends."""
         return self.evidence.believed is Law.USAGE
+
+    @property
+    def factor_ppm(self) -> int:
+        """The factor between the server's charges and those of every law but `usage`."""
+        return PPM if self._factor is None else self._factor.ppm
+
+    def _factored(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
+        return tokens if self._factor is None else self._factor.applied_to(tokens)
 
     @property
     def charged_tokens(self) -> int:
@@ -141,7 +151,7 @@ class LawIdentification:
         kept = self.outputs.begin(prices.template)
         sure = prices.unshown is None
         charges = prices.tokens if sure else prices.with_input(unshown).tokens
-        admission = self._admissions.debit(now_ms, charges, sure=sure)
+        admission = self._admissions.debit(now_ms, self._factored(charges), sure=sure)
         if self._usage_index is None:
             return Sent(prices, admission, kept=kept)
         tokens = charges[self._usage_index]
@@ -164,7 +174,7 @@ class LawIdentification:
         charges whatever is billed.
         """
         if self.charges_all_input(sent.prices):
-            self._admissions.disclose(sent.admission, prices.tokens)
+            self._admissions.disclose(sent.admission, self._factored(prices.tokens))
         if self._usage_index is not None:
             tokens = prices.tokens[self._usage_index]
             self._endings.disclose(sent.usage, (tokens, tokens))
@@ -230,7 +240,7 @@ class LawIdentification:
 
     def _learn_step(self, remaining: int, prices: Prices) -> None:
         """Learn how figures are rounded; what was taken for evidence rested on exact ones."""
-        self._rounding.observe(remaining, *prices.tokens)
+        self._rounding.observe(remaining, *self._factored(prices.tokens))
         if self._rounding.step != self._admissions.step:
             self._admissions.step = self._endings.step = self._rounding.step
             self.evidence.restart()
@@ -239,13 +249,18 @@ class LawIdentification:
         """Return the amount to pay for a call before it is sent; what its body does not show is in the prices."""
         law = self.evidence.believed
         if law is None:
-            return max(prices.tokens)
-        tokens = prices.tokens[prices.laws.index(law)]
+            return max(self._factored(prices.tokens))
+        tokens = self._factored(prices.tokens)[prices.laws.index(law)]
         if law is Law.USAGE:
             return tokens + self.outputs.of(prices.template).reserved
         if not prices.uncapped or law not in CHARGED:
             return tokens
         return self._sizes().applied(law, tokens, prices.uncapped, self.outputs.of(prices.template))
+
+    def least(self, prices: Prices) -> int:
+        """Return the least charge of a call, by any law that is not refuted; unshown input is left out."""
+        tokens = self._factored(prices.tokens)
+        return min(tokens[index] for index in self.evidence.possible())
 
     def uncapped_size(self) -> int:
         """Return the size that the server assumes for an output without a cap; 0 if no price depends on it."""
@@ -261,10 +276,15 @@ class LawIdentification:
         `usage` is that of an answer: what is charged at the end is then known. A charge that no law explains may be due
         to an output without a cap.
         """
-        charges = list(prices.tokens)
+        charges = prices.tokens
         if usage is not None and self._usage_index is not None:
-            charges[self._usage_index] = usage.input + usage.output
-        off = [tokens - requested for tokens in charges]
+            charges = (*charges[: self._usage_index], usage.input + usage.output, *charges[self._usage_index + 1 :])
+        if not prices.uncapped and prices.unshown is None:
+            self._factor = ChargeFactor(self._usage_index) if self._factor is None else self._factor
+            before_ppm = self._factor.ppm
+            if self._factor.record(charges, requested):  # what was debited before has it too
+                self._admissions.reprice(self._factor.ppm, before_ppm)
+        off = [tokens - requested for tokens in self._factored(charges)]
         excesses = [0 if abs(tokens) <= ROUNDING_TOKENS else tokens for tokens in off]
         if self.evidence.believed is not None:
             self._note_error(off[self._laws.index(self.evidence.believed)])
@@ -272,7 +292,7 @@ class LawIdentification:
         explained, law = 0 in excesses, self.evidence.believed
         if not prices.uncapped or law is None or (explained and excesses[self._laws.index(law)]):
             return explained
-        tokens = prices.tokens[self._laws.index(law)]
+        tokens = self._factored(prices.tokens)[self._laws.index(law)]
         return self._sizes().record_stated(law, tokens, prices.uncapped, requested) or explained
 
     def _settle(self, sent: Sent, index: int, usage: TokenUsage | None, now_ms: int) -> tuple[int, int]:

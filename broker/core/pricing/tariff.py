@@ -16,6 +16,7 @@ from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.law_identification import LawIdentification, Remaining, Sent, TokenUsage
 from headrace.broker.core.pricing.laws import PRICE_MAX, Prices
 from headrace.broker.core.pricing.unshown_input import Bill, UnshownInput
+from headrace.broker.core.units import PPM
 
 REPRICE_EVERY_MS: Final = 2_000
 """Calls in flight are priced again at most this often when estimates of unshown input change: they may be thousands."""
@@ -67,11 +68,12 @@ class Tariff:
         self,
         laws: Mapping[str, Law] | None = None,
         *,
+        factors: Mapping[str, int] | None = None,
         period_ms: int = MINUTE_MS,
         refusals_charged: bool = False,
         unshown: UnshownInput | None = None,
     ) -> None:
-        """`laws` are those that a predecessor believed, by endpoint; None: there was none.
+        """`laws` and `factors` are those that a predecessor believed, by endpoint; None: there was none.
 
         `period_ms` holds until headers state another.
         """
@@ -80,11 +82,12 @@ class Tariff:
         self.charged: int | None = None
         self._priced_at, self._reprice_at_ms = self.unshown.changes, 0
         self._inherited, self._is_first = dict(laws or {}), laws is None
+        self._factors = dict(factors or {})
         self._period_ms = period_ms
         self._refusals_charged = refusals_charged
         self._identifications: dict[str, LawIdentification] = {}
         self._sent: dict[int, tuple[LawIdentification, Sent]] = {}
-        self._shown: dict[str, tuple[Law | None, int, int]] = {}
+        self._shown: dict[str, tuple[Law | None, int, int, int]] = {}
         self._settles = False
         self._pattern: RefillPattern | None = None
         self.version = self.law_version = self.estimates_version = 0
@@ -113,7 +116,7 @@ class Tariff:
     def least(self, prices: Prices) -> int:
         """Return the least charge of a call, by any law that is not refuted; unshown input is left out."""
         identification = self._identifications.get(prices.endpoint) or self._identify(prices)
-        return min(prices.tokens[index] for index in identification.evidence.possible())
+        return identification.least(prices)
 
     def least_of(self, attempt: int) -> int:
         """Return the least charge of a call in flight."""
@@ -260,6 +263,11 @@ class Tariff:
         }
         return self._inherited | {name: law for name, law in believed.items() if law is not None}
 
+    def factors(self) -> dict[str, int]:
+        """Return the factors that a successor may believe, by endpoint."""
+        found = {name: identification.factor_ppm for name, identification in self._identifications.items()}
+        return {name: ppm for name, ppm in (self._factors | found).items() if ppm != PPM}
+
     def law_statuses(self) -> tuple[LawStatus, ...]:
         """Return the state of each law."""
         return tuple(
@@ -279,11 +287,17 @@ class Tariff:
     def _identify(self, prices: Prices) -> LawIdentification:
         """Create the identification of an endpoint's law, at its first call."""
         of_all = self._is_first and not self._identifications
-        identification = LawIdentification(prices, self._inherited.get(prices.endpoint), of_all=of_all)
+        law, factor_ppm = self._inherited.get(prices.endpoint), self._factors.get(prices.endpoint, PPM)
+        identification = LawIdentification(prices, law, of_all=of_all, factor_ppm=factor_ppm)
         self._identifications[prices.endpoint] = identification
         if self._pattern is not None:
             identification.refill_by(self._pattern, anew=False)
-        self._shown[prices.endpoint] = identification.evidence.believed, identification.outputs.reserved, 0
+        self._shown[prices.endpoint] = (
+            identification.evidence.believed,
+            identification.outputs.reserved,
+            identification.factor_ppm,
+            0,
+        )
         self._settles = self._settles or identification.settles
         return identification
 
@@ -291,12 +305,13 @@ class Tariff:
         """Raise `version` if the endpoint's calls have another price now."""
         believed = identification.evidence.believed
         reserved = identification.outputs.reserved if believed is Law.USAGE else 0
-        shown, before = (believed, reserved, identification.uncapped_size()), self._shown[endpoint]
+        shown = believed, reserved, identification.factor_ppm, identification.uncapped_size()
+        before = self._shown[endpoint]
         if before != shown:
             self._shown[endpoint] = shown
             self._settles = any(other.settles for other in self._identifications.values())
             self.version += 1
-            self.law_version += before[:2] != shown[:2]
+            self.law_version += before[:-1] != shown[:-1]
 
 
 def _window(pattern: RefillPattern | None) -> tuple[Refill, int] | None:

@@ -143,6 +143,7 @@ def _levels(checkpoint: Checkpoint, now: datetime) -> list[ledger.Level]:
             project=level.project,
             measured=checkpoint.measured_tokens_per_minute,
             unshown=checkpoint.unshown,
+            factors=checkpoint.factors,
             sides=() if number else tuple(_side(side) for side in checkpoint.sides),
         )
         for number, level in enumerate(checkpoint.levels)
@@ -172,6 +173,7 @@ def _checkpoints(levels: tuple[ledger.Level, ...]) -> list[Checkpoint]:
             burst_ceiling_tokens=several[0].ceiling,
             measured_tokens_per_minute=several[0].measured,
             unshown=several[0].unshown,
+            factors=several[0].factors,
             sides=tuple(_bounds_of(side) for side in several[0].sides),
         )
         for name, several in of_limit.items()

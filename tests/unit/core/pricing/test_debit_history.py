@@ -377,3 +377,12 @@ def test_what_is_told_of_a_forgotten_call_is_nothing() -> None:
         course.debit(0, (1,))
     course.disclose(0, (1_000,))
     assert course.totals() == (2 * DEBITS_MAX + 1,)
+
+
+def test_other_prices_hold_for_what_was_debited_before() -> None:
+    course, number = pair(20_000, 20_600 - 160, 400)
+    assert excess(course, number) < 0
+    course.reprice(1_400_000, 1_000_000)
+    assert excess(course, number) == 0
+    course.reprice(1_000_000, 1_400_000)
+    assert excess(course, number) < 0

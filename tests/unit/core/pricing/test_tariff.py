@@ -311,3 +311,18 @@ def test_a_sliding_window_shows_nothing_while_calls_of_others_expire_in_it() -> 
     for attempt in (2, 3):
         answered(tariff, attempt, 20_000 - 300 * attempt)
     assert CHAT not in tariff.laws(), "nor are those of another endpoint"
+
+
+def test_a_factor_that_refusals_show_changes_prices_and_is_handed_on() -> None:
+    tariff = Tariff()
+    for attempt, longer in enumerate((0, 150, 400)):
+        asked = prices(CHAT, SIZE._replace(content_bytes=400 + 4 * longer))
+        tariff.record_send(attempt, asked, 1_000 * attempt)
+        tariff.record_refusal(attempt, round(1.4 * by(Law.CHAT_2025, asked)))
+    assert (tariff.version, tariff.law_version) == (2, 2), "the recorded law is believed first, then the factor"
+    assert tariff.price(ASKED) == 143
+    [factor] = tariff.factors().values()
+    successor = Tariff(tariff.laws(), factors=tariff.factors())
+    assert (successor.price(ASKED), successor.factors()) == (143, {CHAT: factor})
+    assert Tariff({CHAT: Law.CHAT_2025}).factors() == {}
+    assert Tariff({}, factors={RESPONSES: factor}).factors() == {RESPONSES: factor}, "of an endpoint not called since"

@@ -195,6 +195,8 @@ def test_levels_of_input_tokens_and_images_survive_and_older_lines_have_none() -
 def test_what_kinds_of_references_carry_survives() -> None:
     tokens = LevelBounds(LimitMetric.TOKENS, 5, 5, 1_000, 60_000)
     one = Checkpoint("gpt-4o", 1, (tokens,), 0, 0, 1_000_000, unshown={"file": 9_000, "response": 40_000})
-    two = replace(one, limit="gpt-5", unshown={})
+    one = replace(one, factors={"chat.completions": 1_430_000})
+    two = replace(one, limit="gpt-5", unshown={}, factors={})
     first, second = read_back(Batch(1, (), {}, (), (), (one, two))).levels
     assert (first.unshown, second.unshown) == ({"file": 9_000, "response": 40_000}, {})
+    assert (first.factors, second.factors) == ({"chat.completions": 1_430_000}, {})

@@ -1,0 +1,81 @@
+"""A constant factor between what a server charges and what a law says, from charges that the server has stated.
+
+Some servers charge a law's figure times a factor of their own. A 429 body that names the charge of its call shows it
+exactly: only the law that is right has one factor for calls of different sizes.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from headrace.broker.core.units import PPM
+
+SAMPLES: Final = 3  # charges that one factor must explain
+DIFFERING_PPM: Final = 100_000  # by so much at least the largest of them exceeds the smallest
+OFF_TOKENS: Final = 1  # the server rounds, and so do we
+FACTOR_PPM: Final = (PPM // 4, 4 * PPM)  # beyond that, something else explains the charges
+
+
+class _Sample(NamedTuple):
+    """A charge: what each law says, and what the server stated."""
+
+    tokens: tuple[int, ...]
+    requested: int
+
+
+class ChargeFactor:
+    """The factor of one endpoint's charges at one limit.
+
+    Attributes:
+        ppm: The factor; `PPM` until one has been found.
+        law: The index of the law that it belongs to; None: none has been found.
+    """
+
+    __slots__ = ("_never", "_samples", "law", "ppm")
+
+    def __init__(self, never: int | None = None, ppm: int = PPM) -> None:
+        """`never` is the index of a law that has no factor: it charges what was billed. `ppm`: found before."""
+        self.ppm = max(FACTOR_PPM[0], min(FACTOR_PPM[1], ppm))
+        self.law: int | None = None
+        self._never = never
+        self._samples: tuple[_Sample, ...] = ()
+
+    def record(self, tokens: Sequence[int], requested: int) -> bool:
+        """Record a charge that the server has stated, and what each law says; return whether the factor changes.
+
+        A factor stays until the last charges all have another one.
+        """
+        self._samples = (*self._samples[1 - SAMPLES :], _Sample(tuple(tokens), requested))
+        if len(self._samples) < SAMPLES:
+            return False
+        fitting = {law: ppm for law in range(len(tokens)) if (ppm := self._explains(law)) is not None}
+        if not fitting or (self.law in fitting and _contains(fitting[self.law], self.ppm)):
+            return False
+        before = self.ppm
+        law, (low, high) = next(
+            ((law, span) for law, span in fitting.items() if _contains(span, PPM)), next(iter(fitting.items()))
+        )
+        self.law, self.ppm = law, PPM if _contains((low, high), PPM) else (low + high) // 2
+        return self.ppm != before
+
+    def _explains(self, law: int) -> tuple[int, int] | None:
+        """Return the least and the greatest factor by which a law explains all samples; None: none does."""
+        said = [sample.tokens[law] for sample in self._samples]
+        if law == self._never or max(said) * PPM < min(said) * (PPM + DIFFERING_PPM):
+            return None
+        low = max((each.requested - OFF_TOKENS) * PPM // each.tokens[law] for each in self._samples)
+        high = min(-(-(each.requested + OFF_TOKENS) * PPM // each.tokens[law]) for each in self._samples)
+        return (low, high) if FACTOR_PPM[0] <= low <= high <= FACTOR_PPM[1] else None
+
+    def applied(self, tokens: int) -> int:
+        """Return the charge of a call for which the law says `tokens`."""
+        return tokens if self.ppm == PPM else max(1, (tokens * self.ppm + PPM // 2) // PPM)
+
+    def applied_to(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """Return the charge by each law."""
+        if self.ppm == PPM:
+            return tuple(tokens)
+        return tuple([each if law == self._never else self.applied(each) for law, each in enumerate(tokens)])
+
+
+def _contains(span: tuple[int, int], ppm: int) -> bool:
+    return span[0] <= ppm <= span[1]
