@@ -24,8 +24,7 @@ PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's bucke
 
 RETURNS_MIN: Final = 2  # of a capacity; a limit that was lowered and raised again returns once,
 RETURNED_SOON_MS: Final = 30_000  # and that takes longer: a return within this time is enough
-TURNS_UNSHOWN_MAX: Final = 64  # answers that show another bucket, until one that is shown by turns is dropped
-TURNS_UNSHOWN_MS: Final = 60_000  # or so long, since a bucket that is no more may slow those answers down
+TURNS_UNSHOWN_MS: Final = 75_000  # until one of them is dropped: it may be the emptiest once in a window of a minute
 
 _Name = tuple[LimitMetric, int | None, bool]
 """A metric, the period that the header names, if it does, and whether it is a project's."""
@@ -45,7 +44,6 @@ class _HeaderBucket:
         former: What it was shown to hold before; 0: nothing else.
         changed_ms: When that changed.
         returns: How often in a row that was to what it was shown to hold before.
-        unshown: Answers since it was shown last that have shown another one by the same name.
         shown_ms: When it was shown last, if it is shown by turns.
         rounding: How its figures are rounded; None: there was but one.
         states_period: Answers have shown its period; otherwise that is assumed.
@@ -63,12 +61,11 @@ class _HeaderBucket:
         "rounding",
         "shown_ms",
         "states_period",
-        "unshown",
     )
 
     def __init__(self, capacity: int, now_ms: int) -> None:
         self.capacity, self.former, self.changed_ms, self.returns = capacity, 0, 0, 0
-        self.unshown, self.shown_ms = 0, now_ms
+        self.shown_ms = now_ms
         self.mirror: AnyMirror | None = None
         self.evidence = RefillEvidence()
         self.known: RefillPattern | None = None
@@ -162,12 +159,22 @@ class ShownBuckets:
             header.former, header.capacity, header.changed_ms = header.capacity, reading.capacity, order.now_ms
             header.rounding = Rounding()
             return header
-        self._turns[name] = (*turns, header.capacity, reading.capacity)
-        self._headers[name, header.capacity] = self._headers.pop(shown)
-        header.returns, header.shown_ms = 0, order.now_ms
-        other = self._headers[name, reading.capacity] = _HeaderBucket(reading.capacity, order.now_ms)
+        self._split(name, shown, reading.capacity, order.now_ms)
+        return self._headers[name, reading.capacity]
+
+    def _split(self, name: _Name, shown: _Shown, capacity: int, now_ms: int) -> None:
+        """Make two buckets of one whose former `capacity` has come back: each with the evidence that is its own.
+
+        The mirror is that of the former if it has that capacity still, or again: answers come in any order.
+        """
+        header = self._headers.pop(shown)
+        other = _HeaderBucket(capacity, now_ms)
+        if header.mirror is not None and header.mirror.capacity == capacity:
+            other.mirror, header.mirror, header.known = header.mirror, None, None
+        header.returns, header.shown_ms = 0, now_ms
+        self._headers[name, header.capacity], self._headers[name, capacity] = header, other
+        self._turns[name] = (*self._turns.get(name, ()), header.capacity, capacity)
         self._choose_tokens()
-        return other
 
     def _record_turn(self, name: _Name, shown: int, now_ms: int) -> None:
         """Record which of those that come by turns an answer shows; drop those that no answer shows any more."""
@@ -176,11 +183,9 @@ class ShownBuckets:
         for capacity in turns:
             header = self._headers[name, capacity]
             if capacity == shown:
-                header.unshown, header.shown_ms = 0, now_ms
-            else:
-                header.unshown += 1
-                if header.unshown > TURNS_UNSHOWN_MAX or now_ms - header.shown_ms > TURNS_UNSHOWN_MS:
-                    gone.append(self._headers.pop((name, capacity)))
+                header.shown_ms = now_ms
+            elif now_ms - header.shown_ms > TURNS_UNSHOWN_MS:
+                gone.append(self._headers.pop((name, capacity)))
         if not gone:
             return
         left = tuple(capacity for capacity in turns if (name, capacity) in self._headers)

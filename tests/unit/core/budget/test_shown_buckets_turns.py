@@ -4,7 +4,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS
 from headrace.broker.core.answers.refill_detection import Refill
-from headrace.broker.core.budget.shown_buckets import RETURNED_SOON_MS, TURNS_UNSHOWN_MAX, TURNS_UNSHOWN_MS
+from headrace.broker.core.budget.shown_buckets import RETURNED_SOON_MS, TURNS_UNSHOWN_MS
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from tests.unit.core.shown import CAPACITY, Limit
 
@@ -64,8 +64,8 @@ def test_an_answer_to_a_call_from_before_the_change_shows_no_second_bucket() -> 
 def test_one_that_is_shown_no_more_is_dropped() -> None:
     limit = Limit()
     in_turns(limit, 40)
-    for call in range(TURNS_UNSHOWN_MAX + 2):
-        at_ms = 40_000 + 100 * call
+    for call in range(TURNS_UNSHOWN_MS // 1_000 + 2):
+        at_ms = 40_000 + 1_000 * call
         limit.show(limit.send(1, at_ms), 4_000 + call, MINUTE_MS - at_ms % MINUTE_MS)
     assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
 
@@ -74,7 +74,7 @@ def test_once_the_smallest_of_several_is_dropped_laws_are_judged_by_the_next_one
     limit, others = Limit(), [2 * CAPACITY, 3 * CAPACITY, 4 * CAPACITY]
     shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 3 * CAPACITY, 4 * CAPACITY, 3 * CAPACITY)
     assert limit.buckets.token_capacity == CAPACITY
-    shown(limit, *others * (TURNS_UNSHOWN_MAX // 3 + 1), from_ms=1_000)
+    shown(limit, *others * (TURNS_UNSHOWN_MS // 300 + 1), from_ms=1_000)
     assert limit.buckets.token_capacity == 2 * CAPACITY
     assert sorted(size for size, _ in limit.sizes()) == others
 
@@ -83,12 +83,12 @@ def test_one_that_is_dropped_stays_a_bucket_if_it_is_shown_by_another_name() -> 
     limit = Limit()
     shown(limit, 2 * CAPACITY, CAPACITY, 2 * CAPACITY)
     limit.show(limit.send(1, 1_000), 100, 10, CAPACITY, MINUTE_MS, named=True)
-    shown(limit, *[2 * CAPACITY] * (TURNS_UNSHOWN_MAX + 2), from_ms=2_000)
+    shown(limit, *[2 * CAPACITY] * 2, from_ms=2_000 + TURNS_UNSHOWN_MS)
     assert limit.buckets.token_capacity is None
     assert limit.sizes() == [(CAPACITY, MINUTE_MS), (2 * CAPACITY, MINUTE_MS)]
 
 
-def test_one_that_is_shown_no_more_is_dropped_after_a_minute_however_few_answers_come() -> None:
+def test_one_that_is_shown_no_more_is_dropped_after_some_time_however_few_answers_come() -> None:
     """Before: what was left of it slowed down the very answers that were to show that it is no more."""
     limit = Limit()
     in_turns(limit, 40)
@@ -133,30 +133,47 @@ def test_a_bucket_that_was_shown_alone_for_long_is_shown_by_turns_from_now_on() 
     assert sorted(limit.sizes()) == [(CAPACITY, MINUTE_MS), (2 * CAPACITY, MINUTE_MS)]
 
 
-@pytest.mark.parametrize("others", range(TURNS_UNSHOWN_MAX - 4, TURNS_UNSHOWN_MAX + 4))
-def test_the_answer_that_drops_one_may_show_that_others_come_by_turns(others: int) -> None:
+@pytest.mark.parametrize("answers", range(-10, 10))
+def test_the_answer_that_drops_one_may_show_that_others_come_by_turns(answers: int) -> None:
     """Before: the dropped one stayed in the list, and each later answer of the limit raised a KeyError."""
     limit = Limit()
     third, fourth = 3 * CAPACITY, 4 * CAPACITY
     shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 2 * CAPACITY, CAPACITY)
     assert limit.buckets.token_capacity == CAPACITY
-    shown(limit, *[third] * (others - 4), fourth, third, fourth, third, *[third, fourth] * 4, from_ms=1_000)
+    from_ms = TURNS_UNSHOWN_MS + 100 * answers
+    shown(limit, *[third] * 4, fourth, third, fourth, third, *[third, fourth] * 4, from_ms=from_ms)
     assert {size for size, _ in limit.sizes()} >= {third, fourth}
 
 
 def test_the_last_one_of_those_that_came_by_turns_may_have_another_size() -> None:
-    """Before: it kept its own for 64 answers, and was paid beside the new one."""
+    """Before: it kept its own for a minute, and was paid beside the new one."""
     limit = Limit()
     shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 2 * CAPACITY, CAPACITY)
-    shown(limit, *[CAPACITY] * (TURNS_UNSHOWN_MAX + 1), from_ms=1_000)
+    shown(limit, CAPACITY, from_ms=1_000 + TURNS_UNSHOWN_MS)
     assert limit.buckets.token_capacity is None
-    shown(limit, 3 * CAPACITY, from_ms=20_000)
+    shown(limit, 3 * CAPACITY, from_ms=20_000 + TURNS_UNSHOWN_MS)
     assert limit.sizes() == [(3 * CAPACITY, MINUTE_MS)]
 
 
 def test_once_none_comes_by_turns_a_window_is_on_trial_again() -> None:
     limit = Limit()
     shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, *[3 * CAPACITY] * 40)
-    shown(limit, *[3 * CAPACITY] * (TURNS_UNSHOWN_MAX + 1), from_ms=5_000)
+    shown(limit, 3 * CAPACITY, from_ms=5_000 + TURNS_UNSHOWN_MS)
     assert limit.sizes() == [(3 * CAPACITY, MINUTE_MS)]
     assert not limit.buckets._shown._turns
+
+
+def test_each_of_two_buckets_keeps_the_mirror_that_has_its_size_in_whatever_order_answers_come() -> None:
+    """Before: one bucket had two mirrors, and no answer corrected the first, which let nothing through for minutes."""
+    limit = Limit()
+    for call in range(40):
+        at_ms = 1_000 * call
+        limit.show(limit.send(100, at_ms), 100 * (call + 1), MINUTE_MS - at_ms)
+    early = limit.send(100, 40_000)
+    limit.show(limit.send(100, 40_100), 100, 10, 2 * CAPACITY)
+    limit.show(early, 100 * 41, MINUTE_MS - 40_000)
+    limit.show(limit.send(100, 40_200), 100 * 43, MINUTE_MS - 40_200)
+    limit.show(limit.send(100, 40_300), 200, 10, 2 * CAPACITY)
+    assert sorted(size for size, _ in limit.sizes()) == [CAPACITY, 2 * CAPACITY]
+    [window] = [mirror for mirror in limit.buckets if mirror.capacity == CAPACITY]
+    assert isinstance(window, FixedWindowMirror), "it is the mirror that was known before"
