@@ -1,16 +1,18 @@
 """How long a rate or a cap that a refusal has set stays as it is, before it is raised to look for more.
 
 Each look costs a refusal. So where refusals come at the same figure again and again, the looks become rare: the time
-doubles with each one that confirms the one before. Where the figure moves, because others spend too, it is short.
+doubles with each one that confirms the one before. A figure near the one that the operator or the server states is
+confirmed by that, and held longest at once. Where the figure moves, because others spend too, it is not held.
 """
 
 from typing import Final
 
 from headrace.broker.core.units import PPM
 
-FIRST_MS: Final = 15_000
+FIRST_MS: Final = 60_000
 LONGEST_MS: Final = 240_000
 CONFIRMED_PPM: Final = 40_000
+STATED_PPM: Final = 60_000  # so near to a stated figure, or nearer
 
 
 class Hold:
@@ -28,12 +30,21 @@ class Hold:
         self.figure = 0
         self._next_ms = 0
 
-    def begin(self, figure: int, now_ms: int, *, isolated: bool) -> None:
-        """Hold a figure at which a refusal came; `isolated`: not soon after another one, which shows less."""
+    def begin(self, figure: int, now_ms: int, *, isolated: bool, stated: int = 0) -> None:
+        """Hold a figure at which a refusal came.
+
+        `isolated`: not soon after another one, which shows less. `stated`: by the operator or the server; 0: by none.
+        """
         looked = isolated and now_ms >= self.until_ms
         confirmed = looked and abs(figure - self.figure) * PPM <= CONFIRMED_PPM * self.figure
         self._next_ms = min(LONGEST_MS, max(FIRST_MS, 2 * self._next_ms)) if confirmed else 0
+        if isolated and abs(figure - stated) * PPM <= STATED_PPM * stated:
+            self._next_ms = LONGEST_MS
         self.figure, self.until_ms = figure, now_ms + self._next_ms
+
+    def end(self, now_ms: int) -> None:
+        """Hold the figure no longer: something else explains the refusals."""
+        self.until_ms = min(self.until_ms, now_ms)
 
     def reprice(self, ppm: int) -> None:
         """Let the figure be this part of what it was."""

@@ -46,7 +46,8 @@ GONE_MS: Final = 1_000  # a call that is not asked about again so long after its
 
 GROWTH_FIRST_PPM: Final = 200  # of each admitted call before the first refusal
 GROWTH_PPM: Final = 1_000  # a second, `GROWTH_AT_MS` after the rate is back where the last refusal came; then squared
-GROWTH_AT_MS: Final = 30_000
+GROWTH_AT_MS: Final = 60_000
+GROWTH_AT_CAPPED_MS: Final = 30_000  # where spans are capped: what was refused before was no fault of the rate's
 GROWTH_MAX_PPM: Final = 50_000
 OUTRUNS_PPM: Final = 1_250_000  # of the last minute's tokens: where spans are capped, the rate grows no further
 RETURN_MS: Final = 90_000  # at most, where calls are few
@@ -194,12 +195,9 @@ class RateControl:
     def capped_at(self, tokens: int, now_ms: int) -> int:
         """Return when a call of so many tokens keeps within the caps of all spans, whatever the rate is."""
         self._spending.settle(now_ms)
-        return max(self._caps.payable_at(tokens, self._spending, now_ms), self._apart_at(now_ms))
-
-    def _apart_at(self, now_ms: int) -> int:
-        """Return when a call is as far from the last one as caps of calls ask."""
         last_ms = self._spending.last_sent_ms()
-        return now_ms if last_ms is None else last_ms + self._caps.gap_ms()
+        apart_ms = now_ms if last_ms is None else last_ms + self._caps.gap_ms()
+        return max(self._caps.payable_at(tokens, self._spending, now_ms), apart_ms)
 
     def _paced_at(self, tokens: int, now_ms: int, *, first: bool) -> int:
         if now_ms < self.rests_until_ms:
@@ -302,7 +300,8 @@ class RateControl:
             self.rate = max(self.rate, self._peak - self._peak * self._drop_ppm // PPM * cubed_ppm // PPM)
         elif not self._outruns_caps():
             self._beyond_ms += since_ms
-            part_ppm = min(GROWTH_MAX_PPM, GROWTH_PPM * self._beyond_ms**2 // GROWTH_AT_MS**2)
+            at_ms = GROWTH_AT_CAPPED_MS if self._caps.any else GROWTH_AT_MS
+            part_ppm = min(GROWTH_MAX_PPM, GROWTH_PPM * self._beyond_ms**2 // at_ms**2)
             self.rate += self.rate * part_ppm // PPM * min(since_ms, DOUBLED_MS) // 1_000
         calm = self._returned_ms >= FAR_AFTER_MS or not self.events
         if calm and FAR_BELOW * self.rate < self._stated:  # where calls are rare, growth by calls would take hours
@@ -359,6 +358,7 @@ class RateControl:
             self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
         elif explained >= REFUSALS_MIN:  # then the rate was cut in vain
             self.rate = min(itertools.islice(reversed(self._cut_rates), explained))
+            self._hold.end(now_ms)
         spared, mean = self._cost(self._spending.largest()) * SPARED_PPM // PPM, self._spending.tokens_mean()
         spared = spared if mean is None else min(spared, SPARED_MEANS * mean)
         self._pace.leave_out(spared, self.rate, now_ms)
@@ -391,7 +391,7 @@ class RateControl:
             self.rate = rate - rate * cut_ppm // PPM
             if self.events == 1 and rate > self._start and self._is_stated:  # a full bucket has let more through
                 self.rate = min(self.rate, self._start - self._start * HELD_BELOW_PPM // PPM)
-        self._hold.begin(self._peak, now_ms, isolated=self._calls >= MANY_CALLS)
+        self._hold.begin(self._peak, now_ms, isolated=self._calls >= MANY_CALLS, stated=self._stated * self._is_stated)
         self._drop_ppm = max(0, PPM - self.rate * PPM // self._peak)
         self._dense = self._dense + 1 if self._calls < SHORT_CALLS else 0
         is_short = self._dense > 0 and (self._dense < DENSE or self._is_proven)

@@ -1,4 +1,4 @@
-from headrace.broker.core.budget.hold import CONFIRMED_PPM, FIRST_MS, LONGEST_MS, Hold
+from headrace.broker.core.budget.hold import CONFIRMED_PPM, FIRST_MS, LONGEST_MS, STATED_PPM, Hold
 from headrace.broker.core.units import PPM
 
 
@@ -16,7 +16,8 @@ def test_each_refusal_at_the_same_figure_doubles_the_time_up_to_a_bound() -> Non
     for _ in range(8):
         times.append(held_for(hold, 1_000, now_ms))
         now_ms = hold.until_ms + 1_000
-    assert times == [0, *(FIRST_MS * 2**doubled for doubled in range(5)), LONGEST_MS, LONGEST_MS]
+    assert times == [0, FIRST_MS, 2 * FIRST_MS, 4 * FIRST_MS, *[LONGEST_MS] * 4]
+    assert LONGEST_MS == 4 * FIRST_MS
 
 
 def test_a_figure_a_little_beside_the_last_one_confirms_it_and_another_does_not() -> None:
@@ -47,6 +48,27 @@ def test_a_refusal_soon_after_another_one_confirms_nothing() -> None:
     hold.begin(1_000, 0, isolated=True)
     assert held_for(hold, 1_000, 10, isolated=False) == 0
     assert held_for(hold, 1_000, 20) == FIRST_MS
+
+
+def test_a_figure_near_the_stated_one_is_held_longest_at_once_unless_it_came_soon_after_another() -> None:
+    little = 1_000 * STATED_PPM // PPM
+    figures = ((1_000 - little, True), (1_000 + little, True), (999 - little, False), (1_001 + little, False))
+    for figure, is_held in figures:
+        hold = Hold()
+        hold.begin(figure, 10, isolated=True, stated=1_000)
+        assert hold.until_ms == 10 + (LONGEST_MS if is_held else 0)
+    hold = Hold()
+    hold.begin(1_000, 10, isolated=False, stated=1_000)
+    assert hold.until_ms == 10
+
+
+def test_a_hold_ends_once_something_else_explains_the_refusals() -> None:
+    hold = Hold()
+    hold.begin(1_000, 0, isolated=True, stated=1_000)
+    hold.end(1_000)
+    assert hold.until_ms == 1_000
+    hold.end(2_000)
+    assert hold.until_ms == 1_000
 
 
 def test_with_other_prices_the_same_limit_confirms_the_figure() -> None:

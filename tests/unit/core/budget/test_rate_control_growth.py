@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from headrace.broker.core.budget.hold import FIRST_MS
+from headrace.broker.core.budget.hold import LONGEST_MS
 from headrace.broker.core.budget.rate_control import (
     FAR_AFTER_MS,
     FAR_BELOW,
@@ -94,12 +94,27 @@ def test_a_rate_that_caps_let_through_a_part_of_grows_no_further() -> None:
     control = caller.control
     caller.admit_until(caller.now_ms + RETURN_MS + 2 * GROWTH_AT_MS)
     control._caps._caps_ppm[True][5] = 1_000 * PPM
+    control._caps._holds[True][5].figure = 1_000
     control.rate = 2 * RATE  # of which a half was spent in the last minute
     caller.admit(10)
     assert control.rate == 2 * RATE
     control.rate = RATE
     caller.admit(50)
     assert control.rate > RATE
+
+
+def test_where_spans_are_capped_the_rate_grows_sooner() -> None:
+    """Before: a rate that had been cut before the cap was found stayed a fifth below it for minutes."""
+    rates = []
+    for is_capped in (False, True):
+        caller = settled().refuse()
+        caller.admit_until(caller.now_ms + RETURN_MS + 2_000)
+        if is_capped:
+            caller.control._caps._caps_ppm[True][5] = 1_000 * PPM
+            caller.control._caps._holds[True][5].figure = 1_000
+        caller.admit_until(caller.now_ms + GROWTH_AT_MS)
+        rates.append(caller.control.rate)
+    assert rates[1] > rates[0]
 
 
 def test_a_rate_that_is_stated_is_held_before_it_grows_and_a_guess_grows_at_once() -> None:
@@ -184,7 +199,7 @@ def test_few_events_are_remembered_however_many_come() -> None:
 
 
 def confirmed() -> Caller:
-    """Two refusals at the same rate: the second has begun a hold."""
+    """Two refusals at the rate that is stated, which is held longest then."""
     caller = Caller().admit(MANY_CALLS).refuse()
     caller.control.rate = RATE
     caller.admit_until(caller.now_ms + 1).admit(MANY_CALLS)
@@ -194,11 +209,19 @@ def confirmed() -> Caller:
 
 def test_a_rate_that_the_next_refusal_confirms_is_held() -> None:
     caller = confirmed()
-    until_ms, rate = caller.now_ms + FIRST_MS, caller.control.rate
+    until_ms, rate = caller.now_ms + LONGEST_MS, caller.control.rate
     caller.admit_until(until_ms - 1_000)
     assert caller.control.rate == rate
     caller.admit_until(until_ms + 10_000)
     assert caller.control.rate > rate
+
+
+def test_a_rate_that_nothing_states_is_not_held_after_one_refusal() -> None:
+    for is_stated in (True, False):
+        caller = Caller(RateControl(PER_MINUTE, 0, stated=is_stated)).admit(MANY_CALLS)
+        caller.control.rate = RATE
+        caller.refuse()
+        assert caller.control._hold.until_ms == caller.now_ms + (LONGEST_MS if is_stated else 0)
 
 
 def test_the_time_of_a_hold_does_not_count_as_time_in_which_the_rate_has_returned() -> None:
