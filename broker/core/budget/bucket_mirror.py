@@ -57,6 +57,7 @@ class Mirror:
         project: It is a project's.
         corrections: The number of answers that contradicted the interval.
         step: What is left is stated in multiples of it, rounded down.
+        room: What no call spends, since others may have taken it (`headrace.broker.core.budget.room_for_others`).
     """
 
     refill: Final = Refill.BUCKET
@@ -71,6 +72,7 @@ class Mirror:
         self.period_ms = period_ms
         self.corrections, self.step = 0, 1
         self._level = BoundedTokenBucket(capacity, period_ms, now_ms)
+        self.room = 0
         self._rounding = ROUNDING_TOKENS if metric is LimitMetric.TOKENS else 0
         self._silent = True  # no answer or checkpoint has ever stated the level
         self._anchor: int | None = None  # the newest call whose answer set the interval instead of narrowing it
@@ -106,14 +108,15 @@ class Mirror:
         """Lower the estimate to just what one probe call needs; its answer will correct it."""
         low = min(amount + self._rounding, self.low(now_ms))
         self._level.set(low * self.period_ms, self._level.high)
+        self.room = 0  # what others took is what is doubted
 
     def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
         """Return when the lower end can pay `amount` and still hold `reserved`."""
-        return self._level.payable_at(amount + self._rounding, reserved, now_ms)
+        return self._level.payable_at(amount + self._rounding, reserved + self.room, now_ms)
 
     def spare(self, reserved: int, now_ms: int) -> int:
-        """Return what the lower end holds beyond `reserved`; negative if it holds less."""
-        return self.low(now_ms) - reserved
+        """Return what the lower end holds beyond `reserved` and the room for others; negative if it holds less."""
+        return self.low(now_ms) - reserved - self.room
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
         """Record the sending of call `number`; the server may charge a little more or less than `amount`."""

@@ -14,6 +14,7 @@ from headrace.broker.core.budget.bucket_mirror import Corrections, Mirror
 from headrace.broker.core.budget.inflow import Rates
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike
 from headrace.broker.core.budget.missing_tokens import MissingTokens
+from headrace.broker.core.budget.room_for_others import RoomForOthers
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_buckets import ShownBuckets
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
@@ -63,6 +64,7 @@ class BucketSet:
         """`sends`: every call of the limit, which the mirrors look back at."""
         self._sends = sends
         self.missing = MissingTokens()
+        self._others: RoomForOthers | None = None  # until tokens are missing
         self._mirrors = MirrorList()
         self._shown = ShownBuckets(self._mirrors, sends)
         self._recounts, self._recount_at_ms = False, 0  # fixed windows, whose calls have proved mispriced
@@ -94,6 +96,21 @@ class BucketSet:
         if level.project:
             self._shown.record_project(shown=True)
         self._mirrors.add(mirror)
+
+    def record_missing(self, tokens: int, now_ms: int) -> None:
+        """Record tokens that an answer showed to be missing and no call of ours explains."""
+        self.missing.add(tokens, now_ms)
+        self._others = self._others or RoomForOthers()
+        self._others.record_missing(tokens, now_ms)
+
+    def make_room(self, sent_ms: int, now_ms: int) -> None:
+        """Let buckets keep what others may take before it is known; a call sent at `sent_ms` has been answered."""
+        if self._others is None:
+            return
+        self._others.record_answer(sent_ms, now_ms)
+        for mirror in self._mirrors.of(TOKENS):
+            if isinstance(mirror, Mirror):
+                mirror.room = self._others.tokens(mirror.capacity, now_ms)
 
     def of(self, metric: LimitMetric) -> list[AnyMirror]:
         """Return the mirrors of one metric."""

@@ -244,6 +244,7 @@ class Calibration:
         if stated is not None:
             error = self._buckets.observe_refusal(stated, self._left(call, stated), order)
             self._learn_delay(stated.metric, error, now_ms)
+        self._buckets.make_room(call.sent_ms, now_ms)
         shown = [(reading, False) for reading in verdict.readings]
         of_account = len(shown)
         if verdict.side_readings:
@@ -300,4 +301,4 @@ class Calibration:
         known = (0, 0) if shortest is None else (shortest.capacity, shortest.period_ms)
         self._delay.learn(error, *known, of_tokens=of_tokens)
         if error is not None and error < 0 and of_tokens:
-            self._buckets.missing.add(-error, now_ms)
+            self._buckets.record_missing(-error, now_ms)
