@@ -21,6 +21,7 @@ from headrace.broker.core.budget.rate_control import SILENCE_MS, RateControl
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.budget.stated_waits import BACKOFF_LEAST_MS, BACKOFF_MAX_MS
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import PPM
 
@@ -336,12 +337,15 @@ class AdmissionGuide:
     def wait_ms(self, stated_ms: int, payable_ms: int, now_ms: int) -> int:
         """Return how long to wait after a refusal that states `stated_ms`, where the mirrors can pay at `payable_ms`.
 
-        If the mirrors see no reason for a long wait, it is tested by a single call after `HONOURED_MS`.
+        If the mirrors see no reason for a long wait, it is tested by a single call after `HONOURED_MS`. One that is
+        kept is longer where calls were refused all the same after such a wait.
         """
-        explained = payable_ms + HONOURED_MS >= now_ms + stated_ms or stated_ms > TESTED_MAX_MS
-        if explained or self._rate is None or self._buckets.shortest() is None:
+        if self._rate is None:
             return stated_ms
-        return min(stated_ms, max(HONOURED_MS, self._rate.rest_ms(now_ms)))
+        rest_ms = self._rate.rest_ms(now_ms)
+        if payable_ms + HONOURED_MS >= now_ms + stated_ms or stated_ms > TESTED_MAX_MS:
+            return max(stated_ms, min(BACKOFF_MAX_MS, rest_ms) if rest_ms > BACKOFF_LEAST_MS else 0)
+        return stated_ms if self._buckets.shortest() is None else min(stated_ms, max(HONOURED_MS, rest_ms))
 
     def record_loss(self, attempt: int, *, sent: bool = True) -> None:
         """Record a call that ended without an answer: if it was `sent`, it may have been admitted."""

@@ -283,7 +283,7 @@ class Mirror:
             self._trace(sends)
         capacity, period_ms = self.capacity, self.period_ms
         left = remaining * period_ms
-        own_charge = sends.amounts[self.metric][index]  # already deducted in `remaining`
+        own_charge = 0 if order.age_ms else sends.amounts[self.metric][index]  # already deducted in `remaining`
         dear = self._dear - (own_charge + self._rounding) * period_ms if own_charge else self._dear
         above_peak = left - dear + capacity * (order.now_ms - order.delay_ms)
         # As of one admission delay before `taken`, which lies between the sending and now.
@@ -292,12 +292,13 @@ class Mirror:
             least = full
         if first < order.stop and (known is None or least > known.low):
             least = min(least, above_peak - extremes.highest(first, order.stop))
-        if left + capacity * (order.now_ms - order.sent_ms) > full and (known is None or least > known.low):
+        elapsed_ms = order.now_ms - order.sent_ms + order.age_ms
+        if left + capacity * elapsed_ms > full and (known is None or least > known.low):
             least = min(least, self._left_of_full(order, sends.sent_ms))
         above_dip = left + self.step * period_ms + capacity * order.now_ms - self._cheap
         most = above_dip - extremes.dips[index]
         if known is None or most < known.high:
-            most = above_dip - extremes.lowest(index, order.last)
+            most = above_dip - extremes.lowest(order.since, order.last)
         return least, most
 
     def _left_of_full(self, order: AdmissionOrder, times_ms: list[int]) -> int:
@@ -305,7 +306,8 @@ class Mirror:
 
         A call arrived up to one admission delay after its sending: until then a full server had refilled nothing.
         """
-        capacity, peaks, after = self.capacity, self._extremes.peaks, order.index + 1
+        capacity, peaks = self.capacity, self._extremes.peaks
+        after = order.since if order.age_ms else order.index + 1
         least = full = capacity * self.period_ms
         arrived_ms = order.now_ms - order.delay_ms
         late = bisect_right(times_ms, arrived_ms, after)

@@ -358,6 +358,11 @@ class BucketSet:
             self._recount(order.now_ms)
         return self._shown.observe(reading, order, later, project=project, told=told)
 
+    @property
+    def age_ms(self) -> int:
+        """By how much what headers state may be older than the calls whose answers have them."""
+        return self._shown.age.ms
+
     def record_project(self, *, shown: bool) -> None:
         """Record whether an answer that shows any bucket shows a project's: see `ShownBuckets.record_project`."""
         self._shown.record_project(shown=shown)

@@ -163,7 +163,7 @@ class Calibration:
         self.repriced_ppm, self.excess = PPM, 0
         if self._buckets.token_pattern is not None:
             self.tariff.refill_by(self._buckets.token_pattern)
-        self.tariff.capacity = self._buckets.token_capacity
+        self.tariff.capacity, self.tariff.age_ms = self._buckets.token_capacity, self._buckets.age_ms
         requested, explained = self.tariff.observe(attempt, verdict, usage, now_ms)
         if requested and not call.stated:
             self._markup.learn(call.charge, requested, explained=explained)

@@ -87,6 +87,7 @@ class Learned(NamedTuple):
     spending: RecentSpending
     caps: SpanCaps
     silence_ms: int
+    waits: StatedWaits
 
 
 class RateControl:
@@ -116,7 +117,8 @@ class RateControl:
         self.rate = self._start = max(1, tokens_per_minute) * 1_000
         self._stated = self.rate  # a guess where `stated` is false
         self.events = int(found)
-        self._spending, self._caps, self._silence_ms = learned or Learned(RecentSpending(), SpanCaps(), SILENCE_MS)
+        learned = learned or Learned(RecentSpending(), SpanCaps(), SILENCE_MS, StatedWaits())
+        self._spending, self._caps, self._silence_ms, self._waits = learned
         self._began_ms = now_ms
         self._pace = Pace(now_ms)
         self._sent: dict[int, PacedCall] = {}
@@ -142,12 +144,11 @@ class RateControl:
         self.rests_until_ms = now_ms
         self._alone = False  # one call goes alone
         self._alone_ms: int | None = None
-        self._waits = StatedWaits()
 
     @property
     def learned(self) -> Learned:
         """What the next rate at this limit goes on with."""
-        return Learned(self._spending, self._caps, self._silence_ms)
+        return Learned(self._spending, self._caps, self._silence_ms, self._waits)
 
     def learn_stated(self, tokens_per_minute: int) -> None:
         """Record what the operator or the server states; before the first refusal the rate is not below it."""
@@ -331,14 +332,13 @@ class RateControl:
             return
         self._row = max(self._row, sent.row if sent is not None else 0) + 1
         if self._row == 1:
-            self._waits.record(wait_ms, now_ms)
             self._cut(sent.found if sent is not None else self._spending.sums(), now_ms)
             self._row_rate = self.rate
         elif sent is not None and sent.row:  # the silence was none: the row has not ended, and nothing has been learned
             self.rate = min(self.rate, self._row_rate)
             self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
         self._cut_ms = now_ms
-        self.rests_until_ms = now_ms + self._waits.rest_ms(wait_ms, self._row)
+        self.rests_until_ms = now_ms + self._waits.record_refusal(wait_ms, self._row, now_ms)
         self._alone, self._alone_ms = True, None
 
     def rest_ms(self, now_ms: int) -> int:

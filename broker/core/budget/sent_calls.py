@@ -29,9 +29,12 @@ class AdmissionOrder:
         sent_ms: When it was sent.
         now_ms: When the answer came.
         delay_ms: The longest admission delay.
+        age_ms: By how much what was stated may be older than the call.
         index: The call's index in the columns; -1 if it was sent too long ago, and the remaining fields are
             meaningless.
-        first: Calls before this index arrived before it: sent one delay earlier, or answered when it was sent.
+        since: Calls from this index on, up to its own, may have arrived after what was stated; without an age its own.
+        first: Calls before this index arrived before it: sent one delay earlier, or answered when it was sent. With an
+            age they arrived before what was stated.
         last: Calls from this index on arrive after it: sent one delay later.
         early: Calls before this index were sent before the early instant, or arrived before it.
         stop: Calls from this index on were sent after the early instant, or after it.
@@ -42,7 +45,9 @@ class AdmissionOrder:
     sent_ms: int
     now_ms: int
     delay_ms: int
+    age_ms: int = 0
     index: int = -1
+    since: int = 0
     first: int = 0
     last: int = 0
     early: int = 0
@@ -104,14 +109,18 @@ class SentCalls:
         tokens, index = self.amounts[TOKENS], max(-1, number - self.forgotten)
         return sum(tokens[index + 1 : bisect_right(self.sent_ms, until_ms, lo=min(index + 1, len(tokens)))])
 
-    def admission_order(self, number: int, sent_ms: int, now_ms: int, delay_ms: int) -> AdmissionOrder:
-        """Return the order of admission around the call that an answer belongs to, for every bucket it describes."""
+    def admission_order(self, number: int, sent_ms: int, now_ms: int, delay_ms: int, age_ms: int = 0) -> AdmissionOrder:
+        """Return the order of admission around the call that an answer belongs to, for every bucket it describes.
+
+        `age_ms`: by how much what it states may be older.
+        """
         assert delay_ms > 0, "every admission delay takes time"
         index, times_ms = number - self.forgotten, self.sent_ms
         if index < 0:
-            return AdmissionOrder(number, sent_ms, now_ms, delay_ms)
-        oldest = self.oldest_open[index] - self.forgotten
-        first = bisect_right(times_ms, sent_ms - delay_ms, oldest if oldest > 0 else 0, index + 1)
+            return AdmissionOrder(number, sent_ms, now_ms, delay_ms, age_ms)
+        oldest = self.oldest_open[index] - self.forgotten if not age_ms else 0
+        first = bisect_right(times_ms, sent_ms - age_ms - delay_ms, oldest if oldest > 0 else 0, index + 1)
+        since = bisect_right(times_ms, sent_ms - age_ms, first, index) if age_ms else index
         last = bisect_right(times_ms, sent_ms + delay_ms, index)
         early_ms, stop = sent_ms, index + 1  # as a rule: an answer takes longer than one admission delay
         if now_ms - delay_ms < sent_ms:
@@ -119,7 +128,9 @@ class SentCalls:
             stop = bisect_right(times_ms, early_ms, first, index + 1)
         early = bisect_left(times_ms, early_ms, first, stop)
         ahead_ms = times_ms[early] - early_ms
-        return AdmissionOrder(number, sent_ms, now_ms, delay_ms, index, first, last, early, stop, ahead_ms)
+        return AdmissionOrder(
+            number, sent_ms, now_ms, delay_ms, age_ms, index, since, first, last, early, stop, ahead_ms
+        )
 
     def strike(self, number: int) -> int | None:
         """Set the amounts of that call to 0, because it was not charged.

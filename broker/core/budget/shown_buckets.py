@@ -18,6 +18,7 @@ from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.budget.stated_age import StatedAge
 from headrace.broker.core.budget.window_mirrors import FAR_PARTS, FixedWindowMirror, SlidingWindowMirror
 
 PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's buckets and none of a project
@@ -84,12 +85,14 @@ class ShownBuckets:
     Attributes:
         token_pattern: How the account's bucket of tokens refills that headers show.
         token_capacity: What that holds, where several are shown by turns; None: there is one.
+        age: By how much what headers state may be older than the calls whose answers have them.
     """
 
     def __init__(self, mirrors: MirrorList, sends: SentCalls) -> None:
         """`mirrors` gets those that headers reveal; `sends` are the calls that they look back at."""
         self._mirrors = mirrors
         self._sends = sends
+        self.age = StatedAge(sends)
         self._headers: dict[_Shown, _HeaderBucket] = {}  # only those that headers have shown
         self._turns: dict[_Name, tuple[int, ...]] = {}  # capacities of buckets that are shown by turns
         self.token_pattern: RefillPattern | None = None
@@ -128,6 +131,12 @@ class ShownBuckets:
             amounts = self._sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
             header.rounding.observe(reading.remaining, *amounts)
             mirror.step = header.rounding.step
+        if header.states_period and reading.metric is LimitMetric.TOKENS and mirror.period_ms <= MINUTE_MS:
+            self.age.observe(reading, order, mirror)
+            if self.age.ms:
+                order = self._sends.admission_order(
+                    order.number, order.sent_ms, order.now_ms, order.delay_ms, self.age.ms
+                )
         return self.correct(mirror, reading.capacity, reading.remaining - later, order)
 
     @staticmethod

@@ -4,6 +4,11 @@ Some servers state a minute whatever is missing. So a long wait is tested by sin
 back-off. The first call that is admitted after it shows whether it was true: one that is admitted more than a twentieth
 of the wait before its end disproves it, and one that is admitted soon after the end bears it out. Waits that are far
 longer than those that proved true are tested all the same: one absurd figure would otherwise stop a limit for a day.
+
+Each test that is refused costs a 429, and two things spare most of them. What the tests themselves are told: a server
+that counts down to one instant means it, and one that always says a minute never does. So an end that several refusals
+of a row state is tested once half way, and then kept. And what the last row took, as a part of the wait that it stated:
+tests begin after half of that. Likewise a short wait that was kept in vain is lengthened by half of what was missing.
 """
 
 from typing import Final
@@ -21,45 +26,87 @@ TRUSTED: Final = 2  # stated waits that proved true before longer ones are kept
 TRUST_LOST: Final = -2  # so that after a wait that was disproved four must prove true
 TRUSTED_MS: Final = 120_000  # waits no longer than this are kept then, and longer ones
 TRUSTED_TIMES: Final = 2  # up to this multiple of the longest that proved true
+AGREED_PARTS: Final = 4  # two refusals state one end if that has moved by less than one part of the time between them
+EXPECTED_PARTS: Final = 2  # tests begin after one part in so many of what it took the last time
 EARLY_PPM: Final = 50_000  # a call admitted earlier than this part before the stated end disproves the wait
 LATE_MS: Final = 3_000
 
 
 class StatedWaits:
-    """Trust in the long waits that one server states."""
+    """Trust in the waits that one server states."""
 
-    __slots__ = ("_promise", "_proven_ms", "_trust")
+    __slots__ = (
+        "_agreed",
+        "_are_kept",
+        "_late_ms",
+        "_part_ppm",
+        "_promise",
+        "_proven_ms",
+        "_rests_until_ms",
+        "_trust",
+    )
 
     def __init__(self) -> None:
         self._trust = 0
         self._proven_ms = 0  # the longest wait that proved true
         self._promise: tuple[int, int] | None = None  # when a wait was stated, and its end
+        self._agreed = 0  # refusals of this row that state the end that its first one does
+        self._rests_until_ms = 0  # after the last refusal
+        self._are_kept: bool | None = None  # the waits that the row's refusals state; None: some of them
+        self._late_ms = 0  # by which calls were refused after such waits had passed, in the last row
+        self._part_ppm = 0  # of the wait that was stated, after which a call was admitted, if it was not kept
 
-    def record(self, wait_ms: int | None, now_ms: int) -> None:
-        """Record the wait that the first of several refusals in a row states; None: it states none."""
-        self._promise = None if wait_ms is None else (now_ms, now_ms + wait_ms)
+    def record_refusal(self, wait_ms: int | None, row: int, now_ms: int) -> int:
+        """Record a refusal that states `wait_ms`, the `row`-th without an admission; return how long to rest."""
+        end_ms = None if wait_ms is None else now_ms + wait_ms
+        is_kept = wait_ms is not None and wait_ms <= self._trusted_ms
+        if row == 1:
+            self._promise = None if end_ms is None else (now_ms, end_ms)
+            self._agreed, self._are_kept = 0, is_kept
+        elif self._promise is not None and end_ms is not None:
+            told_ms, until_ms = self._promise
+            self._agreed += abs(end_ms - until_ms) * AGREED_PARTS <= now_ms - told_ms
+        if is_kept is not self._are_kept and not self._agreed:
+            self._are_kept = None
+        rest_ms = self._rest_ms(wait_ms, row)
+        self._rests_until_ms = now_ms + rest_ms
+        return rest_ms
 
     def record_admission(self, sent_ms: int) -> None:
         """Judge the wait that was stated last by the first call that was admitted after it."""
         if self._promise is None:
             return
         (told_ms, until_ms), self._promise = self._promise, None
-        if until_ms - told_ms > KEPT_WAIT_MS:
-            if sent_ms < until_ms - (until_ms - told_ms) * EARLY_PPM // PPM:
-                self._trust = TRUST_LOST
-            elif sent_ms < until_ms + LATE_MS:
-                self._trust = min(TRUSTED, self._trust + 1)
-                self._proven_ms = max(self._proven_ms, until_ms - told_ms)
+        stated_ms, tested_ms = until_ms - told_ms, min(sent_ms, self._rests_until_ms)
+        is_long = stated_ms > KEPT_WAIT_MS
+        is_early = is_long and sent_ms < until_ms - stated_ms * EARLY_PPM // PPM
+        if self._are_kept and not is_early:
+            self._late_ms = max(0, tested_ms - max(until_ms, told_ms + BACKOFF_LEAST_MS))
+        elif self._are_kept is not None:
+            self._part_ppm = (tested_ms - told_ms) * PPM // stated_ms
+        if is_early:
+            self._trust = TRUST_LOST
+        elif is_long and sent_ms < until_ms + LATE_MS:
+            self._trust = min(TRUSTED, self._trust + 1)
+            self._proven_ms = max(self._proven_ms, stated_ms)
 
-    def rest_ms(self, wait_ms: int | None, row: int) -> int:
-        """Return how long to rest after a refusal that states `wait_ms`; it is the `row`-th without an admission."""
+    @property
+    def _trusted_ms(self) -> int:
+        """The longest wait that is kept without a test."""
+        believed = self._trust + self._agreed >= TRUSTED
+        return max(TRUSTED_MS, TRUSTED_TIMES * self._proven_ms) if believed else KEPT_WAIT_MS
+
+    def _rest_ms(self, wait_ms: int | None, row: int) -> int:
+        """Return how long to rest."""
         own_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << min(row - 1, 10))
         if wait_ms is None:
             return own_ms
         if row > MANY_ROWS:  # what states a long wait all that time is likely to mean it
             own_ms = BACKOFF_LONG_MS
-        trusted_ms = max(TRUSTED_MS, TRUSTED_TIMES * self._proven_ms) if self._trust >= TRUSTED else KEPT_WAIT_MS
-        if wait_ms <= trusted_ms:
-            unkept = row > KEPT_IN_A_ROW  # waits that were kept, and refused all the same
-            return max(BACKOFF_LEAST_MS, wait_ms, own_ms if unkept else 0)
-        return min(own_ms, wait_ms)
+        if wait_ms <= self._trusted_ms:
+            unkept = row > KEPT_IN_A_ROW and not self._agreed  # waits that were kept, and refused all the same
+            late_ms = min(BACKOFF_MAX_MS, self._late_ms // EXPECTED_PARTS) if self._are_kept else 0
+            return max(BACKOFF_LEAST_MS, wait_ms + late_ms, own_ms if unkept else 0)
+        if self._agreed:  # it counts down to an instant, which is tested half way
+            own_ms = max(own_ms, wait_ms // 2)
+        return min(max(own_ms, wait_ms * self._part_ppm // PPM // EXPECTED_PARTS), wait_ms)

@@ -120,7 +120,8 @@ class FixedWindowMirror:
             return self._prove(remaining, order, sends) if index >= 0 and self.on_trial else None
         amounts = sends.amounts[self.metric]
         rounding = _rounding(self.metric)
-        low = remaining - sum(amounts[first:]) + amounts[index] - rounding * (len(amounts) - first - 1)
+        own = 0 if order.age_ms else amounts[index]
+        low = remaining - sum(amounts[first:]) + own - rounding * (len(amounts) - first - 1)
         high = remaining + self.step - sum(amounts[last:]) + rounding * (len(amounts) - last)
         if not self._anchored:
             self._anchored, self._low, self._high = True, low, high

@@ -82,6 +82,7 @@ class LawIdentification:
         errors_seen: The number of errors so far.
         outputs: What `usage` reserves for the outputs of calls in flight, and the lengths it learns that from.
         has_alternatives: Whether more than one law may hold.
+        age_ms: By how much the levels that answers state may be older than their calls: as if delays differed by that.
     """
 
     def __init__(self, prices: Prices, believed: Law | None, *, of_all: bool = True, factor_ppm: int = PPM) -> None:
@@ -108,6 +109,7 @@ class LawIdentification:
         self._judged_ms = 0
         self._glances = 0
         self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
+        self.age_ms = 0
         # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
         self._delay_index = self._back_delay_index = 0
 
@@ -346,9 +348,9 @@ class LawIdentification:
         believed = self.evidence.believed
         index = None if believed is None or not self._known else self._laws.index(believed)
         while True:
-            delay_ms = DELAY_DIFFERENCES_MS[self._delay_index]
+            delay_ms = max(self.age_ms, DELAY_DIFFERENCES_MS[self._delay_index])
             judged = most_telling(self._admissions.spans(admission, capacity, period_ms, delay_ms), columns)
-            if index is None or (judged[1][index] or 0) <= 0 or delay_ms == DELAY_DIFFERENCES_MS[-1]:
+            if index is None or (judged[1][index] or 0) <= 0 or delay_ms >= DELAY_DIFFERENCES_MS[-1]:
                 return judged
             spans = self._admissions.spans(admission, capacity, period_ms, delay_ms)
             if sum(fitting_laws(span, columns) == {index} for span in spans) < 2:

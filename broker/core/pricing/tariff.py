@@ -62,6 +62,7 @@ class Tariff:
             or if its answer does not tell.
         unshown: What is known of such input.
         capacity: Only a bucket that holds so much shows charges; None: any does.
+        age_ms: By how much the levels that answers state may be older than their calls.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Tariff:
         self._pattern: RefillPattern | None = None
         self.version = self.law_version = self.estimates_version = 0
         self.capacity: int | None = None
+        self.age_ms = 0
 
     def refill_by(self, pattern: RefillPattern) -> None:
         """Learn how used tokens return, as headers have shown."""
@@ -162,6 +164,7 @@ class Tariff:
         self.disclosed = self.charged = None
         if verdict.meaning is OK:
             identification, sent = self._sent[attempt]
+            identification.age_ms = self.age_ms
             remaining = self._remaining(verdict) if identification.is_due(now_ms) else None
             self.record_answer(attempt, remaining, usage, now_ms, early=verdict.early)
             if verdict.charge is not None and usage is not None and not verdict.early:

@@ -4,7 +4,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.budget.bucket_mirror import Mirror
-from headrace.broker.core.budget.sent_calls import SENDS_MAX
+from headrace.broker.core.budget.sent_calls import SENDS_MAX, AdmissionOrder
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.mirroring import MINUTE, WAY_MS, Caller
 
@@ -130,3 +130,41 @@ def test_an_answer_of_before_the_server_was_full_says_that_it_is() -> None:
     caller.mirror.inherit(200, 0)
     first = caller.send(100, 0)
     assert caller.observe(40_000, first, 40_000) == (MINUTE, MINUTE)
+
+
+# ------------------------------------------------------------------ levels that are older than their calls
+
+
+def old(caller: Caller, number: int, now_ms: int, age_ms: int) -> AdmissionOrder:
+    return caller.sends.admission_order(number, caller.sends.sent_ms[number], now_ms, WAY_MS, age_ms)
+
+
+def test_of_a_level_that_is_older_than_its_call_all_that_was_sent_since_may_be_missing() -> None:
+    """Before: it was taken for that after its call, and up to two hundred calls were sent beyond what was left."""
+    caller = Caller()
+    numbers = [caller.send(1_000, 1_000 * second) for second in range(8)]
+    caller.mirror.observe(50_000, old(caller, numbers[7], 8_000, 3_000), caller.sends)
+    low, high = caller.interval(8_000)
+    dear = 4 * (1_000 + ROUNDING_TOKENS)  # the last four calls, in four seconds; the delay may have taken one more
+    assert 50_000 + 3_000 - dear - 1_000 - ROUNDING_TOKENS <= low <= 50_000 + 4_000 - dear
+    assert high >= 50_000 + 3_000 - 3_000
+
+
+def test_an_old_level_in_idle_times_has_refilled_since() -> None:
+    caller = Caller()
+    caller.send(1_000, 0)
+    caller.send(1_000, 8_000)
+    number = caller.send(1_000, 10_000)
+    caller.mirror.observe(50_000, old(caller, number, 11_000, 3_000), caller.sends)
+    low, high = caller.interval(11_000)
+    assert low <= 50_000
+    assert high >= 50_000 + 3_000 - 2_000
+
+
+def test_an_old_level_of_a_bucket_that_may_have_been_full_since_is_no_higher_than_what_was_sent_leaves() -> None:
+    caller = Caller()
+    first, number = caller.send(1_000, 0), caller.send(1_000, 100)
+    caller.mirror.observe(59_000, old(caller, number, 5_000, 3_000), caller.sends)
+    low, high = caller.interval(5_000)
+    assert first < number
+    assert low <= MINUTE <= high + 1

@@ -26,3 +26,10 @@ def test_a_bucket_that_is_believed_or_was_named_is_not_shown() -> None:
     buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
     (tokens,) = buckets.of(LimitMetric.TOKENS)
     assert not buckets.is_stated(tokens)
+
+
+def test_levels_are_as_old_as_those_in_headers() -> None:
+    buckets = BucketSet(SentCalls())
+    assert buckets.age_ms == 0
+    buckets._shown.age.ms = 3_000
+    assert buckets.age_ms == 3_000

@@ -1,6 +1,6 @@
 import pytest
 
-from headrace.broker.core.budget.rate_control import MANY_CALLS, SILENCE_MS
+from headrace.broker.core.budget.rate_control import MANY_CALLS, SILENCE_MS, RateControl
 from headrace.broker.core.budget.stated_waits import BACKOFF_FIRST_MS, BACKOFF_MAX_MS
 from tests.unit.core.pacing import Caller
 
@@ -61,7 +61,7 @@ def test_silence_about_calls_sent_before_the_refusal_does_not_end_the_row() -> N
 
 
 def proved(caller: Caller, times: int, stated_ms: int = 9_280) -> Caller:
-    """Be refused until a stated wait has ended; the tests come 300 ms, 620, 1,240 … after one another."""
+    """Be refused until a stated wait has ended; each refusal states its end."""
     for _ in range(times):
         caller.admit().refuse(stated_ms)
         until_ms = caller.now_ms + stated_ms
@@ -73,15 +73,24 @@ def proved(caller: Caller, times: int, stated_ms: int = 9_280) -> Caller:
 
 
 def test_long_waits_are_kept_once_such_have_proved_true_twice() -> None:
-    for times, rest_ms in ((1, BACKOFF_FIRST_MS), (2, 30_000), (9, 30_000)):
-        assert proved(Caller(), times).admit().refuse(30_000).wait() == rest_ms
+    for times, are_kept in ((1, False), (2, True), (9, True)):
+        assert (proved(Caller(), times).admit().refuse(30_000).wait() >= 30_000) is are_kept
 
 
-@pytest.mark.parametrize(("times", "rest_ms"), [(0, BACKOFF_FIRST_MS), (3, BACKOFF_FIRST_MS), (4, 30_000)])
-def test_a_call_admitted_before_the_stated_end_costs_twice_the_trust_that_was_earned(times: int, rest_ms: int) -> None:
+@pytest.mark.parametrize("times", [0, 3, 4])
+def test_a_call_admitted_before_the_stated_end_costs_twice_the_trust_that_was_earned(times: int) -> None:
     caller = Caller().refuse(30_000).admit()
     assert caller.now_ms < 1_000
-    assert proved(caller, times).admit().refuse(30_000).wait() == rest_ms
+    assert (proved(caller, times).admit().refuse(30_000).wait() >= 30_000) is (times == 4)
+
+
+def test_the_next_rate_at_a_limit_goes_on_with_what_its_waits_have_shown() -> None:
+    """Before: each trial tested anew waits that had proved true in the one before."""
+    caller = proved(Caller(), 2)
+    later = RateControl(caller.control.rate // 1_000, caller.now_ms, learned=caller.control.learned)
+    later.record_send(0, 1_000, caller.now_ms)
+    later.record_refusal(0, 1_000, caller.now_ms, caller.now_ms + 20, 30_000)
+    assert later.rest_ms(caller.now_ms + 20) >= 30_000
 
 
 def test_trust_is_lost_at_once() -> None:
@@ -89,7 +98,7 @@ def test_trust_is_lost_at_once() -> None:
     early = caller.send(after_ms=1_000)
     caller.control.record_admission(early, caller.now_ms, caller.now_ms)
     caller.now_ms += 30_000
-    assert caller.admit().refuse(30_000).wait() == BACKOFF_FIRST_MS
+    assert caller.admit().refuse(30_000).wait() <= 1_000
 
 
 def test_a_refusal_slower_than_the_silence_neither_cuts_anew_nor_shortens_the_back_off() -> None:

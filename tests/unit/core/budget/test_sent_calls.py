@@ -96,7 +96,7 @@ def test_what_came_before_a_call_for_certain_is_not_looked_at_again() -> None:
     sends = SentCalls()
     for oldest_open in (None, 1, 2, 3):
         sends.append(0, 1, oldest_open)
-    around = {"index": 3, "first": 3, "last": 4, "early": 3, "stop": 4, "ahead_ms": 0}
+    around = {"index": 3, "since": 3, "first": 3, "last": 4, "early": 3, "stop": 4, "ahead_ms": 0}
     assert heard(sends, 3, 600) == AdmissionOrder(3, 0, 600, WAY_MS, **around)
 
 
@@ -189,3 +189,12 @@ def test_what_is_forgotten_is_not_remembered_and_has_no_prices() -> None:
         sends.append(now_ms, 7, None, known)
     assert next(sends.remembered()) == (SENDS_MAX, SENDS_MAX, known)
     assert [sends.prices_of(number) for number in (SENDS_MAX - 1, SENDS_MAX)] == [None, known]
+
+
+def test_what_is_older_than_its_call_may_leave_out_what_was_sent_and_answered_before_it() -> None:
+    sends = SentCalls()
+    for now in (0, 50, 1_000, 1_900, 2_000, 2_050, 2_200):
+        sends.append(now, 1)  # each is answered before the next is sent
+    order = sends.admission_order(4, 2_000, 2_600, WAY_MS, age_ms=1_000)
+    assert (order.age_ms, order.index, order.first, order.since, order.last) == (1_000, 4, 2, 3, 6)
+    assert sends.admission_order(4, 2_000, 2_600, WAY_MS).since == 4

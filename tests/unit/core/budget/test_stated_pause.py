@@ -9,6 +9,7 @@ from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.admission_guide import HONOURED_MS, AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.calibration import Calibration
+from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
@@ -69,14 +70,20 @@ def test_a_wait_that_says_nothing_of_what_is_left_grows_with_each_refusal() -> N
     assert waits[0] < waits[1] < waits[2]
 
 
-def test_a_wait_beside_what_is_left_is_kept_each_time() -> None:
+def test_a_wait_beside_what_is_left_is_kept_twice_and_grows_where_that_does_not_help() -> None:
+    """Before: a window that was taken for a bucket was asked seven times a second until it ended."""
     limit, waits = Limit(), []
-    for _ in range(3):
-        before_ms = limit.pause.until_ms
+    limit.guide.record_send(1, CALL.paid, 40)
+    limit.guide.record_end(1, replace(CALL, sent_ms=40), verdict(), 60)
+    for number in range(2, 8):
+        before_ms = limit.pause.until_ms + SILENCE_MS
         answer = refusal(used=59_000, requested=1_100, wait="100ms")
-        limit.pause.record_wait(replace(CALL, sent_ms=before_ms), answer, 100, 0, before_ms + 20)
-        waits.append(limit.pause.until_ms - before_ms)
-    assert waits == [120] * 3
+        call = replace(CALL, sent_ms=before_ms)
+        limit.guide.record_send(number, call.paid, before_ms)
+        limit.guide.record_end(number, call, answer, before_ms + 20)
+        limit.pause.record_wait(call, answer, 100, 0, before_ms + 20)
+        waits.append(limit.pause.until_ms - before_ms - 20)
+    assert waits == [100, 100, 1_200, 2_400, 4_800, 9_600]
 
 
 def test_an_answer_after_which_the_mirrors_see_no_reason_shortens_the_pause() -> None:

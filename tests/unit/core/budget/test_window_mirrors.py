@@ -313,3 +313,14 @@ def test_a_new_window_is_proven_by_more_than_was_left_though_others_have_spent()
     assert error < 0, "others have taken 4,500"
     assert not counter.mirror.on_trial
     assert counter.mirror.low(MARK + 1_200) > CAPACITY // 2
+
+
+def test_a_level_that_is_older_than_its_call_may_not_contain_that() -> None:
+    counter = Counter()
+    numbers = [counter.send(1_000, 1_000 * second) for second in range(4)]
+    sends = counter.sends
+    counter.mirror.observe(50_000, sends.admission_order(numbers[3], 3_000, 4_000, WAY, 1_500), sends)
+    sure = 50_000 - 2 * 1_000  # the last two calls
+    low, high = counter.interval(4_000)
+    assert sure - 4 * ROUNDING_TOKENS <= low <= sure
+    assert high >= 50_000
