@@ -285,12 +285,13 @@ class AdmissionGuide:
         """Return the tokens a minute that the operator states, or else the server; None: neither does.
 
         What the server states is trusted up to `TIMES_ACHIEVED` times what the mirrors achieved, if `CALLS_MIN` calls
-        in `STEADY_MS` of waiting show it: a period that was mistaken may make any rate of a capacity.
+        in `STEADY_MS` of waiting show it: a period that was mistaken may make any rate of a capacity. A window of an
+        hour or longer states none: it may be spent at once.
         """
         if self._settings.tokens is not None:
             return self._settings.tokens * MINUTE_MS // self._settings.period_ms
         shortest = self._buckets.shortest()
-        if shortest is None:
+        if shortest is None or (shortest.refill is not BUCKET and shortest.period_ms >= HOUR_MS):
             return None
         stated = shortest.capacity * MINUTE_MS // shortest.period_ms
         return stated if self._credible is None else min(stated, self._credible)

@@ -3,7 +3,9 @@
 A gateway may look its levels up once in a few seconds, and repeat them meanwhile. Then an answer states what was left
 before calls that were sent, and even answered, before its own. No header tells. But a limiter that is asked for each
 call never states the very same level and time of refill to two calls between which far more was spent than has flowed
-in. Where that happens, the later one of the two was told a level that is as old as the time between them.
+in. Where that happens, the later one of the two was told a level that is as old as the time between them; unless a call
+between them was told another one: then a window that is shorter than it seems has begun anew, and comes to the same
+figures again.
 """
 
 from typing import Final
@@ -28,12 +30,13 @@ class StatedAge:
         ms: That age; 0 while none was shown.
     """
 
-    __slots__ = ("_sends", "_told", "ms")
+    __slots__ = ("_by", "_sends", "_told", "ms")
 
     def __init__(self, sends: SentCalls) -> None:
         """`sends` are the calls of the limit."""
         self.ms = 0
         self._sends = sends
+        self._by: _Figure | None = None  # the figure that has shown the age
         self._told: dict[_Figure, tuple[int, int]] = {}  # the first and the last call that each figure was stated to
 
     def observe(self, reading: Reading, order: AdmissionOrder, mirror: AnyMirror) -> None:
@@ -41,6 +44,7 @@ class StatedAge:
         if reading.full_in_ms is None or not 0 < reading.remaining < reading.capacity:
             return  # an empty or a full bucket is stated to many calls alike
         figure = reading.metric, reading.capacity, reading.remaining, reading.full_in_ms
+        self._part(figure, order.number)
         known = self._told.get(figure)
         if known is None:
             if len(self._told) >= FIGURES_MAX:
@@ -49,7 +53,22 @@ class StatedAge:
             return
         first, last = self._told[figure] = min(known[0], order.number), max(known[1], order.number)
         if (first, last) != known and self.ms < AGE_MAX_MS:
+            before_ms = self.ms
             self._compare(first, last, mirror)
+            self._by = figure if self.ms != before_ms else self._by
+
+    def _part(self, figure: _Figure, number: int) -> None:
+        """Forget each figure that was stated before and after another one: it has come again."""
+        known = self._told.get(figure)
+        first, last = (number, number) if known is None else (min(known[0], number), max(known[1], number))
+        others = [(other, span) for other, span in self._told.items() if other != figure]
+        again = [other for other, (begin, end) in others if begin < number < end]
+        if any(first < begin < last or first < end < last for _, (begin, end) in others):
+            again.append(figure)
+        for each in again:
+            self._told.pop(each, None)
+            if each == self._by:
+                self._by, self.ms = None, 0
 
     def _compare(self, first: int, last: int, mirror: AnyMirror) -> None:
         """Compare two calls that were told the same."""

@@ -109,9 +109,8 @@ class LawIdentification:
         self._judged_ms = 0
         self._glances = 0
         self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
-        self.age_ms = 0
         # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
-        self._delay_index = self._back_delay_index = 0
+        self.age_ms = self._delay_index = self._back_delay_index = 0
 
     @property
     def settles(self) -> bool:
@@ -162,8 +161,7 @@ class LawIdentification:
     def charges_all_input(self, prices: Prices) -> bool:
         """Return whether all input of such a call is known to be charged at admission, shown or not.
 
-        Only the Responses API is known to charge input that bodies do not show (facts/openai.md §2.2); and what a tool
-        will find is not known then.
+        Only the Responses API is known to charge input that bodies do not show (facts/openai.md §2.2), tools aside.
         """
         if prices.unshown is None:
             return True

@@ -2,19 +2,22 @@
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import COMPARED_MS
 from headrace.broker.core.budget.admission_guide import GUESS, AdmissionGuide
+from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, OPENING_MS
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
+from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.mirror_trust import LATELY_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.trial import IN_VAIN, SETTLES_MS, TRIED_MS
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import PPM
 from tests.unit.core.budgets import SETTINGS, UNKNOWN
@@ -170,6 +173,23 @@ def test_a_rate_that_began_at_a_statement_begins_anew_when_that_is_undone() -> N
     assert rig.guide.rate == 1_000
     rig.ask()
     assert rig.guide.rate == GUESS
+
+
+@pytest.mark.parametrize(
+    ("mirror", "rate"),
+    [
+        (FixedWindowMirror(LimitMetric.TOKENS, 600_000, HOUR_MS, HOUR_MS, 600_000), GUESS),
+        (FixedWindowMirror(LimitMetric.TOKENS, 30_000, MINUTE_MS, MINUTE_MS, 30_000), 30_000),
+        (Mirror(LimitMetric.TOKENS, 600_000, HOUR_MS, 0), 10_000),
+    ],
+)
+def test_a_window_of_an_hour_states_no_rate_since_it_may_be_spent_at_once(mirror: AnyMirror, rate: int) -> None:
+    """Before: a rate began at that of an hour, and took minutes to come to that of the minute."""
+    rig = Rig(UNKNOWN, tokens=None)
+    rig.buckets._mirrors.add(mirror)
+    rig.call(REFUSED)
+    assert rig.guide._rate is not None
+    assert rig.guide._rate.rate == rate * 1_000
 
 
 def test_the_operators_figure_is_where_a_rate_begins() -> None:

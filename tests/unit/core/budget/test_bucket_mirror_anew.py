@@ -56,6 +56,17 @@ def test_where_nobody_says_what_is_there_calls_that_were_paid_too_dearly_are_pai
     )
 
 
+def test_no_call_that_was_admitted_has_left_less_than_nothing_however_dear_it_seems_now() -> None:
+    """Before: a bucket that no answer shows was believed in debt, and nothing was sent for a minute."""
+    caller = Caller()
+    for number in range(3):
+        caller.send(MINUTE // 3, 10 * number)
+    caller.sends.reprice(4_000_000, 1_000_000)
+    caller.mirror.reprice(caller.sends)
+    assert caller.interval(20) == (0, 0)
+    assert caller.interval(1_020) == (1_000, 1_000)
+
+
 def test_of_what_was_heard_once_the_next_answer_tells_again() -> None:
     caller = Caller()
     caller.observe(30_000, caller.send(1_000, 0), 0)

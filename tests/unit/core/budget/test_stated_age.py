@@ -121,3 +121,28 @@ def test_a_younger_figure_changes_nothing() -> None:
     first, _, last = teller.send(10_000), teller.send(10_001, FAR + 1), teller.send(12_000)
     teller.tell(first, remaining=20_000)
     assert teller.tell(last, remaining=20_000) == 3_000
+
+
+def test_a_figure_that_comes_again_after_another_one_is_not_old() -> None:
+    """Before: windows of ten seconds, in rounded figures, passed for levels of ten seconds ago."""
+    teller = Teller()
+    first, between, last = teller.send(0), teller.send(1_000, FAR + 1), teller.send(3_000)
+    assert [teller.tell(first), teller.tell(between, remaining=20_000), teller.tell(last)] == [0, 0, 0]
+    later = teller.send(5_000, FAR + 1), teller.send(6_000)
+    assert teller.tell(later[1]) == 3_000, "the last of it and this one may be one look-up"
+
+
+def test_an_answer_that_comes_late_may_show_that_a_figure_came_again() -> None:
+    teller = Teller()
+    first, between, last = teller.send(0), teller.send(1_000, FAR + 1), teller.send(3_000)
+    assert [teller.tell(first), teller.tell(last)] == [0, 3_000]
+    assert teller.tell(between, remaining=20_000) == 0
+    assert teller.tell(between, remaining=20_000) == 0
+
+
+def test_another_figure_that_comes_again_says_nothing_of_this_one() -> None:
+    teller = Teller()
+    numbers = [teller.send(1_000 * second, FAR + 1) for second in range(6)]
+    assert [teller.tell(numbers[call]) for call in (0, 2)] == [0, 2_000]
+    assert [teller.tell(numbers[call], remaining=20_000) for call in (3, 5)] == [2_000, 2_000]
+    assert teller.tell(numbers[4], remaining=10_000) == 2_000
