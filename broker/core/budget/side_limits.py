@@ -23,6 +23,7 @@ from headrace.broker.core.answers.verdict import OK, Verdict
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.admission_delay import AdmissionDelay
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
+from headrace.broker.core.budget.charged_share import ChargedShare
 from headrace.broker.core.budget.mirror_list import ALIKE_PARTS, AnyMirror
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import RECENT, AdmissionOrder, SentCalls
@@ -60,6 +61,7 @@ class _SideLimit:
         self._units = IMAGE_UNITS if kind == IMAGES else 1
         self._scale_ppm = PPM
         self._samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)
+        self._shares: dict[int, ChargedShare] = {}  # by the size of the window
         self._delay = AdmissionDelay()
         self.rests_until_ms = 0
         self._mean: int | None = None  # of the calls so far, once it is asked for
@@ -145,6 +147,7 @@ class _SideLimit:
                 told = Reading(TOKENS, side.capacity, side.remaining, side.period_ms, side.full_in_ms)
                 reading = replace(told, capacity=size, remaining=min(size, self._left(side.remaining)))
                 self._learn(self.buckets.observe_headers(reading, order, told=told), size)
+                self._learn_share(reading, order)
 
     def _believes(self, size: int, period_ms: int | None, taken: int, *, admitted: bool) -> bool:
         return self.sizes.believes((TOKENS, period_ms, False), size, lambda: taken, admitted=admitted)
@@ -179,8 +182,27 @@ class _SideLimit:
         if carried <= 0 or requested <= 0:
             return
         self._samples.append((carried, min(requested, SCALE_MAX * carried)))
-        ours, theirs = (sum(column) for column in zip(*self._samples, strict=True))
+        self._rescale()
+
+    def _learn_share(self, reading: Reading, order: AdmissionOrder) -> None:
+        """Learn from the level of a window what share of its calls the server counts; an image is one whole."""
+        mirror = next((mirror for mirror in self.buckets if mirror.capacity == reading.capacity), None)
+        prices = self.calls.prices_of(order.number) if order.number >= 0 else None
+        if mirror is not None and prices is not None and self.kind != IMAGES:
+            oldest = self.calls.index_of(self.calls.oldest_open[-1])
+            oldest_ms = order.sent_ms if oldest is None else self.calls.sent_ms[oldest]
+            share = self._shares.setdefault(mirror.capacity, ChargedShare())
+            if share.observe(mirror, self._carried(prices), reading.remaining, order, oldest_ms):
+                self._rescale()
+
+    def _rescale(self) -> None:
+        """Price calls by what refusals have named, and no higher than the levels of each of its windows show."""
+        ours, theirs = (sum(column) for column in zip(*self._samples, strict=True)) if self._samples else (1, 1)
         scale_ppm = max(1, theirs * PPM // ours)
+        shares = [self._shares.get(mirror.capacity) for mirror in self.buckets]
+        shown = [share.ppm for share in shares if share is not None and share.ppm is not None]
+        if shown and len(shown) == len(shares):
+            scale_ppm = min(scale_ppm, max(shown))
         if abs(scale_ppm - self._scale_ppm) * SCALE_STEPS > self._scale_ppm:
             self._scale_ppm = scale_ppm
             self.calls.reprice_by(self.amount)

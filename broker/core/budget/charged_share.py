@@ -1,0 +1,94 @@
+"""The share of what calls carry that a window counts, at most, as the levels in headers show.
+
+A server may leave out a part of what a call carries, such as input that a cache holds, and names no charge unless it
+refuses a call. But the last admitted of several calls of one window finds all of them counted. Which one that was is
+not known; it found no more in use than any of their answers shows. So the charges of all of them are no more than that,
+whatever else the window counts: other clients' spending only makes the bound weaker.
+
+A bucket is not asked: what it was charged flows in again, and the next answer corrects its mirror. A window keeps each
+charge until its end. But what answers showed before it was known as one tells as much.
+"""
+
+from bisect import bisect_left, insort
+from collections import deque
+from typing import Final
+
+from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.budget.mirror_list import AnyMirror
+from headrace.broker.core.budget.sent_calls import AdmissionOrder
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from headrace.broker.core.units import PPM
+
+SAMPLES_MAX: Final = 64
+APART_PARTS: Final = 8  # of the calls that a sample looks at, answers from one to the next, and no fewer than so many
+CALLS_MAX: Final = 2_048  # that are looked at
+USED_PARTS: Final = 4  # our calls carry at least one part in this many of the window, so that few units matter little
+
+_Answer = tuple[int, int, int]
+"""When a call was sent, what it carried, and what was in use according to its answer."""
+
+
+class ChargedShare:
+    """What a window has been charged, of what calls carried.
+
+    Attributes:
+        ppm: The share; None: no answer has shown it.
+    """
+
+    __slots__ = ("_answered", "_ppm", "_unsampled", "ppm")
+
+    def __init__(self) -> None:
+        self.ppm: int | None = None
+        self._ppm: deque[int] = deque(maxlen=SAMPLES_MAX)
+        self._answered: list[_Answer] = []
+        self._unsampled = 0  # answers since the last sample
+
+    def observe(self, mirror: AnyMirror, carried: int, remaining: int, order: AdmissionOrder, oldest_ms: int) -> bool:
+        """Process a level that headers show; return whether the share may have changed.
+
+        `oldest_ms`: when the oldest call without an answer was sent.
+        """
+        if remaining <= 0:
+            return False
+        answered = self._answered
+        insort(answered, (order.sent_ms, carried, mirror.capacity - remaining + mirror.step))
+        self._unsampled += 1
+        if self._unsampled < max(APART_PARTS, len(answered) // APART_PARTS):
+            return False
+        self._unsampled = 0
+        ends_ms = () if mirror.refill is Refill.BUCKET else (oldest_ms, answered[-1][0] + 1)
+        windows = [_of_window(mirror, answered, end_ms, order.delay_ms) for end_ms in ends_ms]
+        if mirror.step == 1 and any(map(_is_stale, windows)):
+            self._ppm.clear()
+            self.ppm = None
+            return True
+        known = [bound for window in windows if (bound := _bound(window, mirror.capacity)) is not None]
+        if known:
+            self._ppm.append(min(known))
+            self.ppm = min(self._ppm)
+        gone_ms = min(oldest_ms, order.sent_ms) - mirror.period_ms
+        del answered[: max(bisect_left(answered, (gone_ms,)), len(answered) - CALLS_MAX)]
+        return bool(known)
+
+
+def _of_window(mirror: AnyMirror, answered: list[_Answer], end_ms: int, delay_ms: int) -> list[_Answer]:
+    """Return those of the last window that were sent before `end_ms` and, when the last of them came, all counted."""
+    if isinstance(mirror, FixedWindowMirror):
+        begun_ms = mirror.begun_ms(end_ms - 1)
+        end_ms = min(end_ms, begun_ms + mirror.period_ms - delay_ms)
+    else:
+        begun_ms = end_ms - mirror.period_ms + delay_ms
+    return answered[bisect_left(answered, (begun_ms,)) : bisect_left(answered, (end_ms,))]
+
+
+def _is_stale(window: list[_Answer]) -> bool:
+    """Return whether three calls in a row have shown the same, as if they had not been charged; two may by chance."""
+    return any(window[place][2] == window[place + 1][2] == window[place + 2][2] for place in range(len(window) - 2))
+
+
+def _bound(window: list[_Answer], capacity: int) -> int | None:
+    """Return what its calls were charged at most, of what they carried; None: that says little."""
+    carried = sum(carried for _, carried, _ in window)
+    if carried * USED_PARTS < capacity:
+        return None
+    return max(used for _, _, used in window) * PPM // carried

@@ -1,0 +1,168 @@
+"""What a window has been charged of what calls carried, as headers show it, whatever the order of admission."""
+
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import TOKENS
+from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.charged_share import APART_PARTS, CALLS_MAX, SAMPLES_MAX, ChargedShare
+from headrace.broker.core.budget.mirror_list import AnyMirror
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.units import PPM
+
+CAPACITY = 10_000
+PERIOD_MS = 10_000
+DELAY_MS = 100
+
+
+def sliding() -> AnyMirror:
+    return SlidingWindowMirror(TOKENS, CAPACITY, PERIOD_MS, 0, SentCalls())
+
+
+def fixed(mark_ms: int = PERIOD_MS) -> AnyMirror:
+    return FixedWindowMirror(TOKENS, CAPACITY, PERIOD_MS, mark_ms, CAPACITY)
+
+
+class Window:
+    """A share that hears of one window's levels."""
+
+    def __init__(self, mirror: AnyMirror) -> None:
+        self.mirror = mirror
+        self.share = ChargedShare()
+
+    def hear(self, sent_ms: int, used: int, carried: int = 1_000, oldest_ms: int | None = None) -> bool:
+        """Hear that so much was in use when a call was admitted; by default no call is without an answer."""
+        order = AdmissionOrder(0, sent_ms, sent_ms + 50, DELAY_MS)
+        oldest_ms = sent_ms if oldest_ms is None else oldest_ms
+        return self.share.observe(self.mirror, carried, CAPACITY - used + 1, order, oldest_ms)
+
+
+@pytest.mark.parametrize("mirror", [sliding(), fixed()])
+def test_the_last_call_of_a_window_has_found_all_of_them_counted(mirror: AnyMirror) -> None:
+    """Eight calls of 1,000 tokens, of which 600 count, sent at one instant and admitted in any order."""
+    window = Window(mirror)
+    told = [window.hear(1_000, 600 * place) for place in (3, 8, 1, 6, 2, 7, 5, 4)]
+    assert told == [False] * (APART_PARTS - 1) + [True]
+    assert window.share.ppm == 600_000
+
+
+def test_a_bucket_tells_nothing() -> None:
+    """What it was charged has flowed in again."""
+    window = Window(Mirror(TOKENS, CAPACITY, PERIOD_MS, 0))
+    for place in range(20):
+        assert not window.hear(100 * place, 100)
+    assert window.share.ppm is None
+
+
+def test_an_empty_window_may_be_more_than_empty() -> None:
+    window = Window(sliding())
+    assert not any(window.hear(1_000, CAPACITY + 1) for _ in range(2 * APART_PARTS))
+    assert window.share.ppm is None
+
+
+def test_little_that_was_carried_shows_little() -> None:
+    """A quarter of the window shows enough: a few units of rounding do not matter then."""
+    for carried, is_shown in ((CAPACITY // 4 // 8 + 1, True), (CAPACITY // 4 // 8, False)):
+        window = Window(sliding())
+        told = [window.hear(1_000, 1_000 + place, carried) for place in range(APART_PARTS)]
+        assert told[-1] is is_shown
+        assert (window.share.ppm is not None) is is_shown
+
+
+def test_what_others_take_makes_a_sample_weaker_and_the_best_one_counts() -> None:
+    window = Window(sliding())
+    for round_ms in range(0, 60_000, 20_000):
+        others = 0 if round_ms == 20_000 else 1_500
+        for place in range(1, APART_PARTS + 1):
+            window.hear(round_ms, 600 * place + others)
+    assert window.share.ppm == 600_000
+
+
+def test_what_the_server_counts_more_from_then_on_is_believed_after_many_samples() -> None:
+    window = Window(sliding())
+    for round_ms in range(0, (SAMPLES_MAX + 1) * 20_000, 20_000):
+        assert window.share.ppm in {None, 600_000}
+        for place in range(1, APART_PARTS + 1):
+            window.hear(round_ms, (600 if round_ms == 0 else 900) * place)
+    assert window.share.ppm == 900_000
+
+
+def test_a_sliding_window_no_longer_counts_what_is_older_than_it_less_a_delay() -> None:
+    """The first calls may have left the count when the last ones came: with them the bound would be too low."""
+    for first_ms, least_ppm in ((0, 1_200_000), (DELAY_MS + 1, 600_000)):
+        window = Window(sliding())
+        for place in range(4):
+            window.hear(first_ms, 1_200 * (place + 1))
+        for place in range(4):
+            window.hear(PERIOD_MS, 1_200 * (place + 1))
+        assert window.share.ppm == least_ppm
+
+
+def test_a_call_that_may_have_come_after_the_mark_belongs_to_no_fixed_window() -> None:
+    for sent_ms, least_ppm in ((PERIOD_MS - DELAY_MS - 1, 600_000), (PERIOD_MS - DELAY_MS, 1_200_000)):
+        window = Window(fixed())
+        for place in range(4):
+            window.hear(5_000, 1_200 * (place + 1))
+        for place in range(4):
+            window.hear(sent_ms, 1_200 * (place + 1))
+        assert window.share.ppm == least_ppm
+
+
+def test_a_fixed_window_counts_nothing_of_the_one_before() -> None:
+    window = Window(fixed())
+    for place in range(4):
+        window.hear(5_000, 1_200 * (place + 1))
+    for place in range(4):
+        window.hear(PERIOD_MS, 1_200 * (place + 1))
+    assert window.share.ppm == 1_200_000
+
+
+def test_a_window_in_which_all_have_been_answered_is_looked_at_besides_the_last_one() -> None:
+    """Half of a minute's calls have no answer yet: of the window before, all have."""
+    window = Window(sliding())
+    for place in range(12):
+        window.hear(1_000, 600 * (place + 1), oldest_ms=1_000)
+    for place in range(4):
+        window.hear(15_000, 5_000 + 600 * place, oldest_ms=10_000)
+    assert window.share.ppm == 600_000
+
+
+def test_headers_that_are_old_tell_nothing() -> None:
+    """Three calls in a row that show the same were not counted in it. What was believed before is doubted as well."""
+    window = Window(sliding())
+    for place in range(1, 9):
+        window.hear(1_000, 600 * place)
+    assert window.share.ppm == 600_000
+    for sent_ms, used in ((2_000, 5_000), (2_001, 5_000), (2_002, 5_000), (2_003, 5_001)) * 2:
+        window.hear(sent_ms, used)
+    assert window.share.ppm is None
+    for place in range(1, 9):
+        window.hear(20_000, 700 * place)
+    assert window.share.ppm == 700_000
+
+
+def test_two_calls_may_show_the_same_by_chance() -> None:
+    window = Window(sliding())
+    for sent_ms, used in enumerate((600, 1_200, 1_200, 2_400, 2_400, 3_600, 4_200, 4_800)):
+        window.hear(sent_ms, used)
+    assert window.share.ppm == 600_000
+
+
+def test_memory_and_time_are_bounded() -> None:
+    window = Window(SlidingWindowMirror(TOKENS, 10 * CALLS_MAX, 3_600_000, 0, SentCalls()))
+    told = sum(window.hear(number, number + 1, carried=10, oldest_ms=0) for number in range(4 * CALLS_MAX))
+    assert len(window.share._answered) <= CALLS_MAX + CALLS_MAX // APART_PARTS
+    assert told < 8 * APART_PARTS * 4
+    later = Window(sliding())
+    for number in range(100):
+        later.hear(10_000 * number, 1 + number)
+    assert len(later.share._answered) < 4 * APART_PARTS
+
+
+def test_what_is_left_is_rounded_down() -> None:
+    mirror = sliding()
+    mirror.step = 100
+    window = Window(mirror)
+    for place in range(1, APART_PARTS + 1):
+        window.hear(1_000, 600 * place)
+    assert window.share.ppm == (600 * APART_PARTS + 99) * PPM // (1_000 * APART_PARTS)
