@@ -172,9 +172,9 @@ class SlidingWindowMirror:
 
     The server's count consists of our charges and those of other clients. The instants at which ours begin and cease to
     count are known to within one admission delay, so their sum lies between that of a shorter window and that of a
-    longer one. The longer one, by which calls are paid, is longer by the delay that is learned; the shorter one is
-    always shorter by `DELAY_MAX_MS`. The charges of others are an interval too, narrowed and replaced by answers as a
-    bucket's level is.
+    longer one, by which calls are paid: each by the delay that is learned. The charges of others are an interval too,
+    narrowed and replaced by answers as a bucket's level is, and never less than nothing where they are replaced: a
+    server that counts less than all of ours shows no delay.
 
     Attributes:
         step: What is left is stated in multiples of it, rounded down.
@@ -210,6 +210,11 @@ class SlidingWindowMirror:
     def high(self, now_ms: int) -> int:
         """Return the greatest possible amount left."""
         return self.capacity - self._short.charged(now_ms) - max(0, self._others_low)
+
+    @property
+    def others(self) -> int:
+        """What others have taken at least, as far as the last answers show it."""
+        return self._others_low
 
     def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
         """Return when enough of the counted charges have expired."""
@@ -266,6 +271,7 @@ class SlidingWindowMirror:
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         self._long.span_ms = self.period_ms + order.delay_ms
+        self._short.span_ms = self._certain_ms(order.delay_ms)
         known, index = self._sent.pop(order.number, None), order.index
         if known is None or index < 0:
             return None
@@ -287,16 +293,25 @@ class SlidingWindowMirror:
             self._others_low, self._others_high = max(low, self._others_low), min(high, self._others_high)
             return 0
         error = self._others_high - low if low > self._others_high else self._others_low - high
-        self._others_low, self._others_high = low, high
+        self._others_low, self._others_high = max(0, low), max(0, high)
         self.corrections += 1
         return error
 
     def _count(self, sends: SentCalls, now_ms: int) -> None:
-        """Count everything sent within a period, at its present price."""
-        self._long = SlidingSum(self.period_ms + DELAY_MAX_MS, FINE_MS if self.period_ms <= SHORT_MS else SLOT_MS)
-        self._short = SlidingSum(max(SLOT_MS, self.period_ms - DELAY_MAX_MS))
-        for index in range(bisect_left(sends.sent_ms, now_ms - self.period_ms), len(sends.sent_ms)):
+        """Count everything sent within two periods, at its present price: answers to the later half can be compared."""
+        self._slot_ms = FINE_MS if self.period_ms <= SHORT_MS else SLOT_MS
+        self._long = SlidingSum(self.period_ms + DELAY_MAX_MS, self._slot_ms)
+        self._short = SlidingSum(self._certain_ms(DELAY_MAX_MS), self._slot_ms)
+        self._sent.clear()
+        whole_ms = now_ms - self.period_ms
+        for index in range(bisect_left(sends.sent_ms, whole_ms - self._long.span_ms), len(sends.sent_ms)):
             self.pay(sends.amounts[self.metric][index], sends.forgotten + index, sends.sent_ms[index])
+            if sends.sent_ms[index] < whole_ms:  # others before it may have counted then
+                del self._sent[sends.forgotten + index]
+
+    def _certain_ms(self, delay_ms: int) -> int:
+        """Return for how long each charge counts for certain, as calls take up to that delay to the server."""
+        return max(self._slot_ms, self.period_ms - delay_ms - self._slot_ms)
 
 
 def _rounding(metric: LimitMetric) -> int:
