@@ -42,6 +42,7 @@ class FixedWindowMirror:
         self.metric, self.capacity, self.period_ms, self.project = metric, capacity, period_ms, project
         self.corrections, self.step = 0, 1
         self._mark_ms = mark_ms
+        self._spread_ms: int | None = None  # as the marks show it
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
         self._low = self._high = remaining
         self._recent = SlidingSum(
@@ -101,9 +102,10 @@ class FixedWindowMirror:
         self.capacity = capacity
         return True
 
-    def set_end(self, mark_ms: int, now_ms: int) -> None:
-        """Adopt the end of this window that an answer states."""
+    def set_end(self, mark_ms: int, now_ms: int, spread_ms: int | None = None) -> None:
+        """Adopt the end of this window that an answer states, and how long before it a call may miss it."""
         self._renew(now_ms)
+        self._spread_ms = spread_ms
         if now_ms < mark_ms:
             self._mark_ms = mark_ms
 
@@ -114,10 +116,14 @@ class FixedWindowMirror:
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         self._renew(order.now_ms)
+        if self._spread_ms is not None and self._spread_ms < order.delay_ms:
+            order = sends.admission_order(order.number, order.sent_ms, order.now_ms, self._spread_ms)
         self._recent.span_ms = order.delay_ms
         index, first, last = order.index, order.first, order.last
         if index < 0 or order.sent_ms < self._begun_ms:
-            return self._prove(remaining, order, sends) if index >= 0 and self.on_trial else None
+            if index < 0:
+                return None
+            return self._prove(remaining, order, sends) if self.on_trial else self._compare(remaining, order, sends)
         amounts = sends.amounts[self.metric]
         rounding = _rounding(self.metric)
         low = remaining - sum(amounts[first:]) + amounts[index] - rounding * (len(amounts) - first - 1)
@@ -153,6 +159,25 @@ class FixedWindowMirror:
         former = amounts[bisect_left(sends.sent_ms, self._first_mark_ms) : order.index + 1]
         self._proven = remaining > self._left + 1 - sum(former) + rounding * len(former)
         return None
+
+    def _compare(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
+        """Return by how much the answer to a call of a former window contradicts what was sent in it.
+
+        Such a call may have been counted in the window after its own. None: the marks are not known well enough.
+        """
+        sent_ms, last_ms = order.sent_ms, order.sent_ms + order.delay_ms
+        if self._spread_ms is None or sent_ms < self._first_mark_ms:
+            return None
+        begun_ms = sent_ms - (sent_ms - self._begun_ms) % self.period_ms
+        times_ms, amounts, rounding = sends.sent_ms, sends.amounts[self.metric], _rounding(self.metric)
+        own = amounts[order.index]
+        most = amounts[bisect_left(times_ms, begun_ms - order.delay_ms) : order.last]
+        low = self.capacity - sum(most) - rounding * len(most)
+        least = [own]
+        if last_ms < begun_ms + self.period_ms:
+            least += amounts[bisect_left(times_ms, begun_ms) : order.first]
+        high = self.capacity + self.step - 1 - sum(least) + rounding * len(least)
+        return remaining - low if remaining < low else max(0, remaining - high)
 
     def _renew(self, now_ms: int) -> None:
         if now_ms >= self._mark_ms:
