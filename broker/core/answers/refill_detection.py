@@ -6,7 +6,8 @@ Headers state how much is used and how long until nothing is. Each way of refill
 - BUCKET: `reset = used / limit * period`. Every answer bounds the period: `used` and `reset` are whole numbers, so the
   true values lie within one unit of them. While some period agrees with all answers, it is a bucket of that period.
 - FIXED: a counter that begins anew at a mark. `reset` counts down to the mark, whatever is used.
-- SLIDING: each charge counts for one period. `reset`, right after a charge, is the period, whatever is used.
+- SLIDING: each charge counts for one period. `reset`, right after a charge, is the period, whatever is used; in a
+  refusal, which charges nothing, it is what is left of the period since the last charge.
 
 A full bucket in its steady state looks like the others too, so the limit is taken for a bucket as long as it can be
 one. An unusual period is believed only when several answers agree: a single answer of a counter computes to any period.
@@ -20,16 +21,19 @@ from headrace.broker.core.answers.rate_limit_headers import (
     DAY_MS,
     HOUR_MS,
     MINUTE_MS,
+    REQUESTS,
     RESET_MS_MAX,
     SECOND_MS,
     USUAL_PERIODS_MS,
     Reading,
 )
+from headrace.broker.core.answers.window_phase import WindowPhase
 
 WINDOWS_MS: Final = (SECOND_MS, 2_000, 6_000, 10_000, 30_000, MINUTE_MS, HOUR_MS, DAY_MS)
 ANSWERS_MIN: Final = 4
 """Answers with different `used` before anything but a bucket of a usual period is believed; a limit of four calls shows
 no more than three."""
+SHORT_MS: Final = 2_000  # answers may take longer than such a window
 APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
 LATE_PARTS: Final = 10  # of the longest `reset`, which may be late
 NARROW_PARTS: Final = 20  # an unusual period must be known to one part in this many
@@ -51,11 +55,18 @@ FIXED: Final = Refill.FIXED
 
 @dataclass(frozen=True, slots=True)
 class RefillPattern:
-    """A refill pattern with its period; `mark_ms`: the latest instant at which a FIXED window may end."""
+    """A refill pattern with its period.
+
+    `mark_ms` is the latest instant at which a FIXED window may end; `spread_ms`: how long before that a call that is
+    sent may come into the next one, if the marks themselves show it. `loose`: it may as well be another short window of
+    that period, of which a sliding one allows least.
+    """
 
     refill: Refill
     period_ms: int
     mark_ms: int = 0
+    spread_ms: int | None = None
+    loose: bool = False
 
 
 @dataclass(slots=True)
@@ -82,26 +93,33 @@ class RefillEvidence:
 
     def __init__(self) -> None:
         self._capacity = 0
-        self._ruled_out: set[Refill] = set()
+        self._ruled_out: tuple[Refill, ...] = ()
         self._used: set[int] = set()
         self._bucket, self._sliding, self._mark = _Span(), _Span(), _Span()
         self._first_ms = self._last_ms = -1  # sending times of the first and the last answered call
         self._longest_ms = 0
+        self._spaced_calls = 0  # of a limit of calls, answers to those that were sent `APART_MS` after one another
         self._passed_ms = 0  # the last mark passed
+        self._phase: WindowPhase | None = None  # of the marks, once it is no bucket and may be a short window
         self._believed: RefillPattern | None = None
         self._agreed = 0  # answers in a row after which a bucket was believed
         self._named_ms = 0  # the period that the header's name states
 
-    def observe(self, reading: Reading, sent_ms: int, now_ms: int) -> RefillPattern | None:
-        """Process an answer to a call sent at `sent_ms`; return the pattern believed now, or None while it is open."""
+    def observe(self, reading: Reading, sent_ms: int, now_ms: int, *, charged: bool = True) -> RefillPattern | None:
+        """Process an answer to a call sent at `sent_ms`; return the pattern believed now, or None while it is open.
+
+        `charged`: that call was; otherwise it was refused.
+        """
         full_in_ms, used = reading.full_in_ms, reading.capacity - reading.remaining
-        if full_in_ms is None or used <= 0 or reading.remaining <= 0:
+        took_one = charged and reading.metric is REQUESTS  # a whole call, and no debt
+        if full_in_ms is None or used <= 0 or (reading.remaining <= 0 and not took_one):
             return None  # an empty limit may be in debt, a full one shows nothing
         if reading.capacity != self._capacity:
             self._capacity = reading.capacity
             self._begin()
         low = full_in_ms * reading.capacity // used
-        most = BOUNDLESS_MS if used == 1 else (full_in_ms + 1) * reading.capacity // (used - 1) + 1
+        least_used = max(used - 1, 1 if took_one else 0)
+        most = (full_in_ms + 1) * reading.capacity // least_used + 1 if least_used else BOUNDLESS_MS
         if self._agreed >= AGREEING_ANSWERS:
             if low <= self._bucket.low and self._bucket.high <= most:
                 return self._believed
@@ -112,18 +130,23 @@ class RefillEvidence:
         if len(self._used) < ANSWERS_MIN:
             self._used.add(used)
         self._bucket.narrow(low, most)
-        self._sliding.narrow(full_in_ms, full_in_ms)
+        self._sliding.narrow(full_in_ms, full_in_ms if charged else BOUNDLESS_MS)
+        if reading.metric is REQUESTS and (self._first_ms < 0 or sent_ms - self._last_ms >= APART_MS):
+            self._spaced_calls += 1
         self._first_ms = sent_ms if self._first_ms < 0 else min(self._first_ms, sent_ms)
         self._last_ms = max(self._last_ms, sent_ms)
         self._longest_ms = max(self._longest_ms, full_in_ms)
         self._observe_mark(sent_ms + full_in_ms, now_ms + full_in_ms + 1, sent_ms, now_ms)
-        self._believed = pattern = self._belief()
+        if self._bucket.empty:
+            self._phase = self._phase or WindowPhase()
+            self._phase.observe(sent_ms + full_in_ms)
+        self._believed = pattern = self._belief(now_ms)
         self._agreed = self._agreed + 1 if pattern is not None and pattern.refill is BUCKET else 0
         return pattern
 
     def rule_out(self, refill: Refill) -> None:
         """Exclude a pattern that the levels have disproved, whatever the times say."""
-        self._ruled_out.add(refill)
+        self._ruled_out += (refill,)
 
     def _observe_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
         """Narrow down the end of the window, if there are windows.
@@ -139,7 +162,7 @@ class RefillEvidence:
         if now_ms <= mark.high:  # otherwise it may have been charged on either side of the mark
             mark.narrow(low_ms, high_ms)
 
-    def _belief(self) -> RefillPattern | None:
+    def _belief(self, now_ms: int) -> RefillPattern | None:
         bucket = self._bucket
         if not bucket.empty:
             usual = [period for period in USUAL_PERIODS_MS if bucket.low <= period <= bucket.high]
@@ -148,17 +171,39 @@ class RefillEvidence:
             narrow = (bucket.high - bucket.low) * NARROW_PARTS <= bucket.low <= RESET_MS_MAX
             if len(self._used) >= ANSWERS_MIN and narrow:
                 return RefillPattern(BUCKET, (bucket.low + bucket.high) // 2)
+            alike = self._sliding.low == self._sliding.high and self._sliding.high in WINDOWS_MS
+            if not (narrow and alike and self._spaced_calls >= ANSWERS_MIN):
+                return None  # otherwise it would be an odd bucket that every answer found at one level
+        elif len(self._used) < min(ANSWERS_MIN, self._capacity - 1) and self._spaced_calls < 2 * ANSWERS_MIN:
             return None
-        if len(self._used) < min(ANSWERS_MIN, self._capacity - 1) or self._last_ms - self._first_ms < APART_MS:
+        if self._last_ms - self._first_ms < APART_MS:
             return None
         pattern = None
-        if not self._sliding.empty:
-            pattern = RefillPattern(Refill.SLIDING, self._sliding.high)
+        if self._sliding.low == self._sliding.high:
+            period_ms = self._sliding.high
+            loose = period_ms <= SHORT_MS and period_ms % SECOND_MS == 0  # a shorter time, rounded up, looks the same
+            pattern = RefillPattern(Refill.SLIDING, period_ms, loose=loose)
+        elif self._window_ms() <= SHORT_MS:
+            pattern = self._short_window(now_ms)
         elif self._mark.known and FIXED not in self._ruled_out:
             pattern = RefillPattern(FIXED, self._window_ms(), self._mark.high)
         else:
             self._begin()  # none of the three patterns fits; the next answers may be clearer
         return pattern
+
+    def _short_window(self, now_ms: int) -> RefillPattern:
+        """Return the counter whose marks are known, else a sliding window: what that allows, any other allows too.
+
+        Where the levels have disproved both, it is a bucket, which is corrected by each answer.
+        """
+        period_ms = self._window_ms()
+        if Refill.SLIDING in self._ruled_out:
+            return RefillPattern(BUCKET, period_ms)
+        assert self._phase is not None, "what is no bucket has marks"
+        phase = None if FIXED in self._ruled_out else self._phase.next_mark(period_ms, now_ms)
+        if phase is None:
+            return RefillPattern(Refill.SLIDING, period_ms, loose=True)
+        return RefillPattern(FIXED, period_ms, phase.mark_ms, phase.spread_ms)
 
     def _window_ms(self) -> int:
         """Return the period that is named, else the shortest usual one that is about as long as the longest `reset`.
@@ -172,4 +217,4 @@ class RefillEvidence:
         self._used.clear()
         self._bucket, self._sliding, self._mark = _Span(), _Span(), _Span()
         self._first_ms = self._last_ms = -1
-        self._longest_ms = self._agreed = 0
+        self._longest_ms = self._agreed = self._spaced_calls = 0

@@ -13,6 +13,7 @@ from typing import Final
 
 DELAY_MAX_MS: Final = 1_000
 DELAY_MIN_MS: Final = 120
+SHORT_PARTS: Final = 25  # of a short window, one part in so many is little
 SHRINKS_BY: Final = 128  # each agreeing answer shortens the delay by one part in this many
 FORGETS_AFTER: Final = 1_024  # agreeing answers in a row before the lower bound comes down a little
 FORGETS_PARTS: Final = 16
@@ -24,9 +25,18 @@ class AdmissionDelay:
 
     def __init__(self) -> None:
         self.ms = DELAY_MAX_MS
-        self._shortest_ms = DELAY_MIN_MS
+        self._least_ms = self._shortest_ms = DELAY_MIN_MS
         self._agreed = 0
         self._among_others = 0  # agreeing answers left during which contradictions are attributed to other clients
+
+    def suit(self, period_ms: int) -> None:
+        """Let it come down to what is little in buckets and windows of that period."""
+        self._least_ms = min(DELAY_MIN_MS, max(1, period_ms // SHORT_PARTS))
+        self.judge_anew()
+
+    def judge_anew(self) -> None:
+        """Let it come down again: what contradicted other mirrors, or other prices, was perhaps no delay."""
+        self._shortest_ms = self._least_ms
 
     def learn(self, error: int | None, capacity: int, period_ms: int, *, of_tokens: bool = True) -> None:
         """Learn from the error of a mirror of that size and period: see `Mirror.observe`.
@@ -48,7 +58,7 @@ class AdmissionDelay:
             self._among_others -= 1
         if self._agreed >= FORGETS_AFTER:
             self._agreed = 0
-            self._shortest_ms = max(DELAY_MIN_MS, self._shortest_ms - self._shortest_ms // FORGETS_PARTS)
+            self._shortest_ms = max(self._least_ms, self._shortest_ms - self._shortest_ms // FORGETS_PARTS)
 
     def record_shortfall(self, *, by_others: bool = False) -> None:
         """Record that the server had less than believed, or refused a call that should have been payable.
@@ -58,7 +68,7 @@ class AdmissionDelay:
         self.ms = min(DELAY_MAX_MS, 2 * self.ms)
         if by_others:
             self._among_others = OTHERS_STAY
-            self._shortest_ms = DELAY_MIN_MS
+            self._shortest_ms = self._least_ms
         elif not self._among_others:
             self._shortest_ms = max(self._shortest_ms, self.ms)
         self._agreed = 0

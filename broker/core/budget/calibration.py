@@ -22,7 +22,7 @@ from headrace.broker.core.budget.learned_limits import LearnedLimits
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.refusals import is_explained
 from headrace.broker.core.budget.reservation import Reservation
-from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.size_credence import SizeCredence
 from headrace.broker.core.pricing.law_identification import TokenUsage
@@ -62,7 +62,8 @@ class Calibration:
         self._buckets = buckets
         self.sides = SideLimits(sends)
         self._sends = sends
-        self._delay = AdmissionDelay()
+        self._delay = AdmissionDelay()  # as buckets of tokens show it
+        self._delay_of_calls: AdmissionDelay | None = None  # as those of calls do, once there are any
         self._means_input = False  # the operator's figure of tokens is one of input
         self._markup = Markup()
         self._buckets_made = 0
@@ -127,7 +128,10 @@ class Calibration:
 
     def keep_step(self, now_ms: int) -> None:
         """Keep the burst control in step with the shortest bucket of tokens."""
-        self._buckets_made = self._buckets.made
+        if not self.in_step:
+            self._buckets_made = self._buckets.made
+            for metric in {mirror.metric for mirror in self._buckets}:
+                self._delay_of(metric).suit(min(mirror.period_ms for mirror in self._buckets.of(metric)))
         shortest = self._buckets.shortest()
         if shortest is None:
             self.burst = None  # the last bucket was removed as disproved
@@ -181,6 +185,7 @@ class Calibration:
             self.repriced_ppm = self._sends.recent_tokens() * PPM // before if before else PPM
             before_ppm = self._markup.ppm
             self._buckets.reprice()
+            self._delay.judge_anew()
         if self._markup.ppm != before_ppm:
             self._sends.reprice(self._markup.ppm, before_ppm)
             self.repriced_ppm = self.repriced_ppm * self._markup.ppm // before_ppm
@@ -240,8 +245,8 @@ class Calibration:
             self._learn_sides(call, verdict, now_ms)
         if stated is None and not verdict.readings and not verdict.side_readings:
             return agreed
-        order = self._sends.admission_order(call.number, call.sent_ms, now_ms, self._delay.ms)
         if stated is not None:
+            order = self._order(call, stated.metric, now_ms)
             error = self._buckets.observe_refusal(stated, self._left(call, stated), order)
             self._learn_delay(stated.metric, error, now_ms)
         self._buckets.make_room(call.sent_ms, now_ms)
@@ -254,10 +259,21 @@ class Calibration:
         for reading, project in shown:
             if stated is None or stated.metric is not reading.metric or stated.project is not project:
                 missing = self._left_out(call, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
+                order = self._order(call, reading.metric, now_ms)
                 error = self._buckets.observe_headers(reading, order, missing, project=project)
                 agreed = agreed and error == 0
                 self._learn_delay(reading.metric, error, now_ms)
         return agreed
+
+    def _delay_of(self, metric: LimitMetric) -> AdmissionDelay:
+        if metric is TOKENS:
+            return self._delay
+        self._delay_of_calls = self._delay_of_calls or AdmissionDelay()
+        return self._delay_of_calls
+
+    def _order(self, call: Reservation, metric: LimitMetric, now_ms: int) -> AdmissionOrder:
+        """Return the order of admission around a call, by the delay that the buckets of a metric have shown."""
+        return self._sends.admission_order(call.number, call.sent_ms, now_ms, self._delay_of(metric).ms)
 
     def _learn_sides(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Learn of limits that count neither tokens nor requests; the operator may have meant one of them.
@@ -299,6 +315,8 @@ class Calibration:
         """Adjust the admission delay by an error; tokens that are missing may be those that others have spent."""
         shortest, of_tokens = self._buckets.shortest(), metric is LimitMetric.TOKENS
         known = (0, 0) if shortest is None else (shortest.capacity, shortest.period_ms)
-        self._delay.learn(error, *known, of_tokens=of_tokens)
+        self._delay_of(metric).learn(error, *known, of_tokens=of_tokens)
+        if error == 0 and not of_tokens:  # a call is admitted to all at once
+            self._delay.record_agreement()
         if error is not None and error < 0 and of_tokens:
             self._buckets.record_missing(-error, now_ms)

@@ -109,6 +109,10 @@ class SentCalls:
         tokens, index = self.amounts[TOKENS], max(-1, number - self.forgotten)
         return sum(tokens[index + 1 : bisect_right(self.sent_ms, until_ms, lo=min(index + 1, len(tokens)))])
 
+    def sent_since(self, metric: LimitMetric, since_ms: int) -> int:
+        """Return the amounts of the calls sent since then, as far as they are known."""
+        return sum(self.amounts[metric][bisect_left(self.sent_ms, since_ms) :])
+
     def admission_order(self, number: int, sent_ms: int, now_ms: int, delay_ms: int, age_ms: int = 0) -> AdmissionOrder:
         """Return the order of admission around the call that an answer belongs to, for every bucket it describes.
 

@@ -13,8 +13,9 @@ which is kept while it is shown now and then. Each bucket that headers show has 
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
-from headrace.broker.core.answers.refill_detection import BUCKET, FIXED, RefillEvidence, RefillPattern
+from headrace.broker.core.answers.refill_detection import BUCKET, FIXED, SHORT_MS, Refill, RefillEvidence, RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
@@ -26,6 +27,7 @@ PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's bucke
 RETURNS_MIN: Final = 2  # of a capacity; a limit that was lowered and raised again returns once,
 RETURNED_SOON_MS: Final = 30_000  # and that takes longer: a return within this time is enough
 TURNS_UNSHOWN_MS: Final = 75_000  # until one of them is dropped: it may be the emptiest once in a window of a minute
+OTHERS_PARTS: Final = FAR_PARTS - 1  # of as many that a short window holds are not all taken by others
 
 _Name = tuple[LimitMetric, int | None, bool]
 """A metric, the period that the header names, if it does, and whether it is a project's."""
@@ -114,7 +116,9 @@ class ShownBuckets:
         project's; `told`: the same in the server's own units, whose rounding tells how it refills; None: it is these.
         """
         header = self._header_of(reading, order, project=project)
-        pattern, mirror = header.evidence.observe(told or reading, order.sent_ms, order.now_ms), header.mirror
+        charged = order.index < 0 or self._sends.amounts[reading.metric][order.index] > 0
+        pattern = header.evidence.observe(told or reading, order.sent_ms, order.now_ms, charged=charged)
+        mirror = header.mirror
         header.states_period = header.states_period or pattern is not None or reading.period_ms is not None
         is_of_account = reading.metric is LimitMetric.TOKENS and not project
         if pattern is not None and is_of_account and self.token_capacity in {None, reading.capacity}:
@@ -122,7 +126,7 @@ class ShownBuckets:
         if mirror is None or (pattern is not None and not header.knows(pattern, self._mirrors.made)):
             mirror = self._mirror_of(reading, pattern, header, order.now_ms, project=project)
             if pattern is not None and pattern.refill is FIXED and isinstance(mirror, FixedWindowMirror):
-                mirror.set_end(pattern.mark_ms, order.now_ms)
+                mirror.set_end(pattern.mark_ms, order.now_ms, pattern.spread_ms)
                 if self._name(reading, project=project) in self._turns:  # what has begun anew need not be shown then
                     mirror.take_as_proven()
             if pattern is not None and self._mirrors.is_alone(mirror):
@@ -245,16 +249,27 @@ class ShownBuckets:
         """Correct a mirror by what an answer states of its bucket; return the result of Mirror.observe."""
         if not mirror.adopt_capacity(capacity, order.number, order.now_ms) or remaining is None:
             return None
-        on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
+        is_short = mirror.period_ms <= SHORT_MS
+        on_trial = isinstance(mirror, FixedWindowMirror) and (is_short or mirror.on_trial)
         error = mirror.observe(remaining, order, self._sends)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
-            # It did not begin anew at its mark: a weighted sum of two counters, which refills as a bucket does.
-            header = next(shown for shown in self._headers.values() if shown.mirror is mirror)
-            header.evidence.rule_out(FIXED)
-            again = Mirror(mirror.metric, capacity, mirror.period_ms, order.now_ms, project=mirror.project)
-            bucket = self._exchange(header, again)
-            error = bucket.observe(remaining, order, self._sends)
+            return self._disprove(mirror, remaining, order)
+        if is_short and isinstance(mirror, SlidingWindowMirror) and mirror.others * FAR_PARTS > capacity * OTHERS_PARTS:
+            return self._disprove(mirror, remaining, order, odd=True)
         return error
+
+    def _disprove(self, mirror: AnyMirror, remaining: int, order: AdmissionOrder, *, odd: bool = False) -> int | None:
+        """Replace the mirror of a window by that of a bucket, until more is known.
+
+        It did not begin anew at its mark: a weighted sum of two counters, which refills as a bucket does. `odd`: its
+        level is not of that window at all, but of a shorter one beside the limit of a longer one.
+        """
+        header = next(shown for shown in self._headers.values() if shown.mirror is mirror)
+        header.evidence.rule_out(FIXED)
+        if odd:
+            header.evidence.rule_out(Refill.SLIDING)
+        again = Mirror(mirror.metric, mirror.capacity, mirror.period_ms, order.now_ms, project=mirror.project)
+        return self._exchange(header, again).observe(remaining, order, self._sends)
 
     def _mirror_of(
         self,
@@ -288,6 +303,9 @@ class ShownBuckets:
             )
         elif pattern.refill is FIXED:
             remaining = min(reading.remaining, reading.capacity)
+            if pattern.period_ms <= SHORT_MS:  # the answer may be of an earlier window
+                begun_ms = pattern.mark_ms - pattern.period_ms - DELAY_MAX_MS
+                remaining = reading.capacity - self._sends.sent_since(metric, begun_ms)
             mirror = FixedWindowMirror(
                 metric, reading.capacity, pattern.period_ms, pattern.mark_ms, remaining, project=project
             )

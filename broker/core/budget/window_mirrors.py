@@ -42,6 +42,7 @@ class FixedWindowMirror:
         self.metric, self.capacity, self.period_ms, self.project = metric, capacity, period_ms, project
         self.corrections, self.step = 0, 1
         self._mark_ms = mark_ms
+        self._spread_ms: int | None = None  # as the marks show it
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
         self._low = self._high = remaining
         self._recent = SlidingSum(
@@ -101,9 +102,10 @@ class FixedWindowMirror:
         self.capacity = capacity
         return True
 
-    def set_end(self, mark_ms: int, now_ms: int) -> None:
-        """Adopt the end of this window that an answer states."""
+    def set_end(self, mark_ms: int, now_ms: int, spread_ms: int | None = None) -> None:
+        """Adopt the end of this window that an answer states, and how long before it a call may miss it."""
         self._renew(now_ms)
+        self._spread_ms = spread_ms
         if now_ms < mark_ms:
             self._mark_ms = mark_ms
 
@@ -114,10 +116,14 @@ class FixedWindowMirror:
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         self._renew(order.now_ms)
+        if self._spread_ms is not None and self._spread_ms < order.delay_ms:
+            order = sends.admission_order(order.number, order.sent_ms, order.now_ms, self._spread_ms)
         self._recent.span_ms = order.delay_ms
         index, first, last = order.index, order.first, order.last
         if index < 0 or order.sent_ms < self._begun_ms:
-            return self._prove(remaining, order, sends) if index >= 0 and self.on_trial else None
+            if index < 0:
+                return None
+            return self._prove(remaining, order, sends) if self.on_trial else self._compare(remaining, order, sends)
         amounts = sends.amounts[self.metric]
         rounding = _rounding(self.metric)
         own = 0 if order.age_ms else amounts[index]
@@ -155,6 +161,25 @@ class FixedWindowMirror:
         self._proven = remaining > self._left + 1 - sum(former) + rounding * len(former)
         return None
 
+    def _compare(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
+        """Return by how much the answer to a call of a former window contradicts what was sent in it.
+
+        Such a call may have been counted in the window after its own. None: the marks are not known well enough.
+        """
+        sent_ms, last_ms = order.sent_ms, order.sent_ms + order.delay_ms
+        if self._spread_ms is None or sent_ms < self._first_mark_ms:
+            return None
+        begun_ms = sent_ms - (sent_ms - self._begun_ms) % self.period_ms
+        times_ms, amounts, rounding = sends.sent_ms, sends.amounts[self.metric], _rounding(self.metric)
+        own = amounts[order.index]
+        most = amounts[bisect_left(times_ms, begun_ms - order.delay_ms) : order.last]
+        low = self.capacity - sum(most) - rounding * len(most)
+        least = [own]
+        if last_ms < begun_ms + self.period_ms:
+            least += amounts[bisect_left(times_ms, begun_ms) : order.first]
+        high = self.capacity + self.step - 1 - sum(least) + rounding * len(least)
+        return remaining - low if remaining < low else max(0, remaining - high)
+
     def _renew(self, now_ms: int) -> None:
         if now_ms >= self._mark_ms:
             if not self._renewed:
@@ -173,9 +198,9 @@ class SlidingWindowMirror:
 
     The server's count consists of our charges and those of other clients. The instants at which ours begin and cease to
     count are known to within one admission delay, so their sum lies between that of a shorter window and that of a
-    longer one. The longer one, by which calls are paid, is longer by the delay that is learned; the shorter one is
-    always shorter by `DELAY_MAX_MS`. The charges of others are an interval too, narrowed and replaced by answers as a
-    bucket's level is.
+    longer one, by which calls are paid: each by the delay that is learned. The charges of others are an interval too,
+    narrowed and replaced by answers as a bucket's level is, and never less than nothing where they are replaced: a
+    server that counts less than all of ours shows no delay.
 
     Attributes:
         step: What is left is stated in multiples of it, rounded down.
@@ -211,6 +236,11 @@ class SlidingWindowMirror:
     def high(self, now_ms: int) -> int:
         """Return the greatest possible amount left."""
         return self.capacity - self._short.charged(now_ms) - max(0, self._others_low)
+
+    @property
+    def others(self) -> int:
+        """What others have taken at least, as far as the last answers show it."""
+        return self._others_low
 
     def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
         """Return when enough of the counted charges have expired."""
@@ -267,6 +297,7 @@ class SlidingWindowMirror:
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         self._long.span_ms = self.period_ms + order.delay_ms
+        self._short.span_ms = self._certain_ms(order.delay_ms)
         known, index = self._sent.pop(order.number, None), order.index
         if known is None or index < 0:
             return None
@@ -288,16 +319,25 @@ class SlidingWindowMirror:
             self._others_low, self._others_high = max(low, self._others_low), min(high, self._others_high)
             return 0
         error = self._others_high - low if low > self._others_high else self._others_low - high
-        self._others_low, self._others_high = low, high
+        self._others_low, self._others_high = max(0, low), max(0, high)
         self.corrections += 1
         return error
 
     def _count(self, sends: SentCalls, now_ms: int) -> None:
-        """Count everything sent within a period, at its present price."""
-        self._long = SlidingSum(self.period_ms + DELAY_MAX_MS, FINE_MS if self.period_ms <= SHORT_MS else SLOT_MS)
-        self._short = SlidingSum(max(SLOT_MS, self.period_ms - DELAY_MAX_MS))
-        for index in range(bisect_left(sends.sent_ms, now_ms - self.period_ms), len(sends.sent_ms)):
+        """Count everything sent within two periods, at its present price: answers to the later half can be compared."""
+        self._slot_ms = FINE_MS if self.period_ms <= SHORT_MS else SLOT_MS
+        self._long = SlidingSum(self.period_ms + DELAY_MAX_MS, self._slot_ms)
+        self._short = SlidingSum(self._certain_ms(DELAY_MAX_MS), self._slot_ms)
+        self._sent.clear()
+        whole_ms = now_ms - self.period_ms
+        for index in range(bisect_left(sends.sent_ms, whole_ms - self._long.span_ms), len(sends.sent_ms)):
             self.pay(sends.amounts[self.metric][index], sends.forgotten + index, sends.sent_ms[index])
+            if sends.sent_ms[index] < whole_ms:  # others before it may have counted then
+                del self._sent[sends.forgotten + index]
+
+    def _certain_ms(self, delay_ms: int) -> int:
+        """Return for how long each charge counts for certain, as calls take up to that delay to the server."""
+        return max(self._slot_ms, self.period_ms - delay_ms - self._slot_ms)
 
 
 def _rounding(metric: LimitMetric) -> int:

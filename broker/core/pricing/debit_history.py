@@ -213,6 +213,9 @@ class DebitHistory:
         if end < 0 or self._has_unsure(end - 1, end):
             return
         self._sum_up()
+        if self._pattern is not None and self._pattern.loose:
+            yield from self._loosely(end, capacity, self._pattern.period_ms, delay_ms)
+            return
         start = self._seen_before(end, self._at_ms[end] - 2 * delay_ms - 1)
         if start is None:
             yield self._alone(end, capacity)
@@ -240,6 +243,23 @@ class DebitHistory:
         tokens = self._tokens[end]
         found = lambda column: (0, capacity - tokens[column])  # noqa: E731
         return DebitSpan(-1, self._forgotten + end, 1, self._known(end), found, self.step)
+
+    def _loosely(self, end: int, capacity: int, period_ms: int, delay_ms: int) -> Iterator[DebitSpan]:
+        """Yield what any short window leaves: no more than its call took is free, and no less than two periods took.
+
+        The weighted sum of two counters may count what was sent two periods ago.
+        """
+        first = bisect_left(self._at_ms, self._at_ms[end] - 2 * period_ms - delay_ms)
+        last = bisect_right(self._at_ms, self._at_ms[end] + delay_ms)
+        known = first > 0 or (self._of_all and not self._forgotten)
+        if known and not self._has_unsure(first - 1, last - 1):
+            predicted = partial(self._in_short_window, capacity, first, end, last)
+            start, number = self._forgotten + first - 1, self._forgotten + end
+            yield DebitSpan(start, number, last - first, self._known(end), predicted, self.step)
+
+    def _in_short_window(self, capacity: int, first: int, end: int, last: int, column: int) -> tuple[int, int]:
+        sums = self._sums[column]
+        return capacity - sums[last] + sums[first], capacity - self._tokens[end][column]
 
     def _edges(self, start: int, end: int, delay_ms: int) -> _Edges:
         at_ms = self._at_ms

@@ -233,6 +233,125 @@ def test_a_limit_of_few_calls_is_told_by_as_many_figures_as_there_are() -> None:
     assert (believed.refill, believed.period_ms) == (Refill.FIXED, SECOND_MS)
 
 
+def calls(*answers: tuple[int, int, int], capacity: int, took_ms: int = 0) -> RefillPattern | None:
+    """What is believed after these answers of a limit of calls: what is used, how long until nothing is, when sent."""
+    evidence, believed = RefillEvidence(), None
+    for used, full_in_ms, sent_ms in answers:
+        shown = Reading(LimitMetric.REQUESTS, capacity, capacity - used, None, full_in_ms)
+        believed = evidence.observe(shown, sent_ms, sent_ms + took_ms)
+    return believed
+
+
+@pytest.mark.parametrize("capacity", [2, 13])
+def test_a_window_whose_every_answer_shows_one_call_is_a_sliding_one_of_a_usual_period(capacity: int) -> None:
+    """Before: one call used bounded no period from above, and two calls a second were taken for two a minute."""
+    apart = [(1, SECOND_MS, APART_MS * call) for call in range(ANSWERS_MIN)]
+    assert calls(*apart, capacity=capacity) == RefillPattern(Refill.SLIDING, SECOND_MS, loose=True)
+    assert calls(*apart[1:], capacity=capacity) is None
+    together = [(used, full_in_ms, sent_ms // 2) for used, full_in_ms, sent_ms in apart]
+    assert calls(*together, capacity=capacity) is None
+
+
+def test_an_odd_bucket_that_was_found_at_one_level_is_one_as_soon_as_it_is_found_at_another() -> None:
+    apart = [(1, SECOND_MS, APART_MS * call) for call in range(ANSWERS_MIN)]
+    levels = [(used, SECOND_MS * used, 9_000) for used in (2, 3, 4)]
+    assert calls(*apart, *levels, capacity=13) == RefillPattern(Refill.BUCKET, 13_007)
+
+
+def test_one_call_used_is_one_whole_call_and_tells_the_period_of_its_bucket() -> None:
+    assert calls((1, 120, 0), capacity=500) == RefillPattern(Refill.BUCKET, MINUTE_MS)
+    assert calls((1, 8_640, 0), capacity=10_000) == RefillPattern(Refill.BUCKET, DAY_MS)
+
+
+def test_a_limit_of_calls_that_is_used_up_is_evidence_as_no_call_leaves_a_debt() -> None:
+    used_up = [(1, SECOND_MS - at_ms % SECOND_MS, at_ms) for at_ms in range(0, 9_000, 1_050)]
+    believed = calls(*used_up, capacity=1, took_ms=30)
+    assert believed is not None
+    assert (believed.refill, believed.period_ms) == (Refill.FIXED, SECOND_MS)
+
+
+def test_a_window_that_begins_anew_is_told_though_its_every_answer_shows_one_call() -> None:
+    """Before: five calls a second were taken for five a minute, since no second figure came."""
+    few = [(1, SECOND_MS - at_ms % SECOND_MS, at_ms) for at_ms in range(0, 11_000, 1_450)]
+    assert len(few) == 2 * ANSWERS_MIN
+    assert calls(*few, capacity=5) == RefillPattern(Refill.SLIDING, SECOND_MS, loose=True), "the mark is not known yet"
+    assert calls(*few, (1, 400, 11_600), capacity=5) == RefillPattern(Refill.FIXED, SECOND_MS, 12_001, 2)
+    assert calls(*few[1:], capacity=5) is None
+
+
+def test_a_limit_of_tokens_that_shows_few_figures_is_left_open() -> None:
+    """Rounded to tenths, a limit of ten seconds with the level and the time of one second's shows but two."""
+    listener = Listener()
+    rounded = [listener.hear(54_000 + 6_000 * (call % 2), SECOND_MS, APART_MS * call) for call in range(24)]
+    assert rounded == [None] * 24
+    few = [listener.hear(1_000, SECOND_MS - 370 * call % SECOND_MS, 9_000 + 1_370 * call) for call in range(24)]
+    assert few == [None] * 24
+
+
+def test_a_refused_call_shows_what_is_left_of_a_sliding_window_since_the_last_charge() -> None:
+    """Before: a `reset` below the period made a sliding window a counter with marks anywhere."""
+    listener = Listener()
+    listener.hear_all(sliding())
+    refused = reading(5_000, 20_000)
+    believed = listener.evidence.observe(refused, 9_000, 9_000, charged=False)
+    assert believed == RefillPattern(Refill.SLIDING, MINUTE_MS)
+    assert listener.evidence.observe(refused, 9_000, 9_000) != believed
+
+
+def short(*, off_ms: int = 0, took_ms: int = 3_000, answers: int = 12) -> list[tuple[RefillPattern | None, int]]:
+    """What is believed of a counter of a second after each answer, and when; answers take several windows.
+
+    Calls take 5 to 25 ms to the server, and `reset` is older by up to `off_ms`.
+    """
+    evidence, believed = RefillEvidence(), []
+    for call in range(answers):
+        sent_ms = 370 * call
+        taken_ms = sent_ms + 5 + 20 * (call % 3) // 2
+        shown = reading(1_000 * (1 + call % 5), SECOND_MS - (taken_ms + 611 * call * off_ms) % SECOND_MS)
+        believed.append((evidence.observe(shown, sent_ms, sent_ms + took_ms), sent_ms + took_ms))
+    return believed
+
+
+def test_the_marks_of_a_short_counter_are_known_though_answers_take_several_windows() -> None:
+    """Before: the marks of such a counter were believed anywhere, and it was spent across them."""
+    (pattern, now_ms) = short()[-1]
+    assert pattern is not None
+    assert (pattern.refill, pattern.period_ms) == (Refill.FIXED, SECOND_MS)
+    assert pattern.mark_ms > now_ms
+    margin_ms = 1 + 20 // 8
+    assert pattern.mark_ms % SECOND_MS == SECOND_MS - 5 + margin_ms, "a call sent then comes in after the mark"
+    assert pattern.spread_ms == 20 + 2 * margin_ms
+
+
+def test_a_short_counter_whose_marks_are_not_known_is_taken_for_a_sliding_window_which_allows_least() -> None:
+    anywhere = RefillPattern(Refill.SLIDING, SECOND_MS, loose=True)
+    assert short(off_ms=1)[-1][0] == anywhere
+    assert short(answers=6)[-1][0] == anywhere
+
+
+def test_a_short_counter_that_is_ruled_out_is_taken_for_a_sliding_window() -> None:
+    listener = Listener(took_ms=3_000)
+    listener.evidence.rule_out(Refill.FIXED)
+    for call in range(12):
+        believed = listener.hear(1_000 * (1 + call % 5), SECOND_MS - 370 * call % SECOND_MS, 370 * call)
+    assert believed == RefillPattern(Refill.SLIDING, SECOND_MS, loose=True)
+
+
+def test_a_short_window_whose_every_pattern_is_ruled_out_is_a_bucket() -> None:
+    listener = Listener(took_ms=3_000)
+    listener.evidence.rule_out(Refill.SLIDING)
+    for call in range(12):
+        believed = listener.hear(1_000 * (1 + call % 5), SECOND_MS - 370 * call % SECOND_MS, 370 * call)
+    assert believed == RefillPattern(Refill.BUCKET, SECOND_MS)
+
+
+@pytest.mark.parametrize(("period_ms", "loose"), [(SECOND_MS, True), (2_000, True), (1_500, False), (3_000, False)])
+def test_a_short_time_of_whole_seconds_may_be_any_short_window_rounded_up(period_ms: int, *, loose: bool) -> None:
+    assert Listener().hear_all(sliding(period_ms=period_ms))[-1] == RefillPattern(
+        Refill.SLIDING, period_ms, loose=loose
+    )
+
+
 def test_what_is_none_of_the_three_is_heard_anew_and_may_become_clear() -> None:
     listener = Listener()
     confused = [(1_000, 60_000, 0), (2_000, 30_000, 1_000), (3_000, 55_000, 2_000), (4_000, 1_000, 3_000)]

@@ -1,9 +1,12 @@
+import pytest
+
 from headrace.broker.core.budget.admission_delay import (
     DELAY_MAX_MS,
     DELAY_MIN_MS,
     FORGETS_AFTER,
     FORGETS_PARTS,
     OTHERS_STAY,
+    SHORT_PARTS,
     SHRINKS_BY,
     AdmissionDelay,
 )
@@ -106,3 +109,26 @@ def test_tokens_that_are_missing_beyond_any_delay_are_others_spending() -> None:
         for _ in range(FORGETS_AFTER - 1):
             way.learn(0, 60_000, 60_000)
         assert (way.ms == DELAY_MIN_MS) is by_others
+
+
+@pytest.mark.parametrize(("period_ms", "least_ms"), [(60_000, 120), (3_000, 120), (1_000, 40), (1, 1)])
+def test_a_way_comes_down_to_what_is_little_in_the_shortest_window(period_ms: int, least_ms: int) -> None:
+    """Before: 120 ms of a window of a second were left unused for ever."""
+    way = AdmissionDelay()
+    way.suit(period_ms)
+    for _ in range(1_000):
+        way.record_agreement()
+    assert way.ms == least_ms
+    assert 1_000 // SHORT_PARTS == 40
+
+
+def test_what_contradicted_other_mirrors_does_not_keep_a_way_long() -> None:
+    """Before: what prices or mirrors were wrong about at first doubled a delay, which stayed so for an hour."""
+    way = shrunk()
+    for _ in range(3):
+        way.record_shortfall()
+    way.judge_anew()
+    assert way.ms == 960
+    for _ in range(600):
+        way.record_agreement()
+    assert way.ms == DELAY_MIN_MS

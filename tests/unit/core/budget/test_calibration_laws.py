@@ -157,6 +157,18 @@ def test_a_surprise_larger_than_any_way_is_put_down_to_others_and_a_small_one_to
         assert budget.learned_limits().admission_delay_ms == way_ms
 
 
+def test_a_delay_comes_down_again_once_calls_have_other_prices() -> None:
+    """Before: what a wrong law had missed passed for a delay of a second, for an hour."""
+    budget = identifying(laws={"chat.completions": Law.CHAT_LEGACY})
+    budget._calibration._delay.record_shortfall()
+    assert budget._calibration._delay._shortest_ms > DELAY_MIN_MS
+    for attempt in range(3):
+        budget.reserve(attempt, 680, 0, prices=CHAT)
+    budget.record_answer(0, 500, answer((60_000, 59_600, "400ms")))
+    budget.record_answer(1, 600, answer((60_000, 59_200, "400ms")))
+    assert budget._calibration._delay._shortest_ms == DELAY_MIN_MS
+
+
 def test_what_recent_calls_pay_now_is_told_as_a_part_of_what_they_paid() -> None:
     budget = identifying(laws={"chat.completions": Law.CHAT_LEGACY})
     for attempt in range(3):

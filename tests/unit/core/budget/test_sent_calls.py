@@ -27,6 +27,14 @@ def test_the_oldest_calls_are_forgotten_and_the_rest_keep_their_numbers() -> Non
     assert sends.sent_ms[0] == SENDS_MAX
 
 
+def test_what_was_sent_since_an_instant_is_known_of_each_metric() -> None:
+    sends = SentCalls()
+    for now in (10, 20, 20, 30):
+        sends.append(now, 400)
+    assert [sends.sent_since(LimitMetric.TOKENS, since) for since in (0, 11, 20, 31)] == [1_600, 1_200, 1_200, 0]
+    assert sends.sent_since(LimitMetric.REQUESTS, 20) == 3
+
+
 def test_a_struck_call_took_nothing_and_striking_a_forgotten_one_is_nothing() -> None:
     sends = SentCalls()
     for now in range(2 * SENDS_MAX + 1):

@@ -89,10 +89,46 @@ def test_a_short_window_is_counted_finely() -> None:
 
 
 def test_what_was_sent_before_the_window_was_known_counts_and_what_is_older_does_not() -> None:
-    slider = Slider(sent=((7_000, 0), (5_000, 1), (300, MINUTE + 1)))
-    assert slider.interval(MINUTE + 1) == (CAPACITY - 5_304, CAPACITY - 298)  # the one of 5,000 has just grown old
-    assert slider.hear(CAPACITY - 300, 0, MINUTE + 2) is None
-    assert slider.hear(CAPACITY - 5_300, 2, MINUTE + 2) == 0
+    slider = Slider(sent=((7_000, 0), (5_000, DELAY_MAX_MS), (300, MINUTE + DELAY_MAX_MS + SLOT_MS)))
+    now_ms = MINUTE + DELAY_MAX_MS + SLOT_MS
+    assert slider.interval(now_ms) == (CAPACITY - 5_304, CAPACITY - 298)  # the one of 7,000 is too old now
+    assert slider.hear(CAPACITY - 7_000, 0, now_ms + 1) is None
+    assert slider.hear(CAPACITY - 5_300, 2, now_ms + 1) == 0
+
+
+def test_an_answer_is_compared_with_all_that_counted_when_its_call_came_in() -> None:
+    """Before: only the last period was counted, and what was sent before that passed for others' calls."""
+    slider = Slider(sent=((4_000, 0), (1_000, 30_000), (300, MINUTE + 10_000)))
+    assert slider.hear(CAPACITY - 5_000, 1, MINUTE + 10_001) == 0
+    assert (slider.slider._others_low, slider.slider._others_high) == (0, 0)
+
+
+def test_the_calls_of_others_are_forgotten_once_ours_explain_all() -> None:
+    """Before: the upper end counted ours for a second less than a period, so in a window of a second it never did."""
+    sends = SentCalls()
+    slider = SlidingWindowMirror(LimitMetric.REQUESTS, 10, 1_000, 0, sends)
+
+    def answer(used: int, sent_ms: int, calls: int) -> int | None:
+        number = 0
+        for at_ms in range(sent_ms - 100 * (calls - 1), sent_ms + 1, 100):
+            number = sends.append(at_ms, 1)
+            slider.pay(1, number, at_ms)
+        return slider.observe(10 - used, sends.admission_order(number, sent_ms, sent_ms + 500, 40), sends)
+
+    answer(1, 0, 1)  # from now on the delay is known to be short
+    assert answer(8, 2_000, 3) == -4  # with what may have come since the figure was cut
+    assert slider.low(2_500) == 10 - 3 - 5
+    assert slider.others == 4
+    assert answer(5, 4_000, 5) == 4
+    assert slider.low(4_500) == 5
+
+
+def test_a_server_that_counts_less_than_all_is_no_sign_of_a_delay() -> None:
+    """Before: others had taken less than nothing, and an answer that agreed with all of ours fell short of that."""
+    slider = Slider()
+    slider.send(1_000, 0)
+    assert slider.hear(CAPACITY - 10, slider.send(10, 10_000), 10_010) == 996
+    assert slider.hear(CAPACITY - 1_020, slider.send(10, 20_000), 20_010) == 0
 
 
 def test_what_others_take_is_told_by_an_answer_and_counted_from_then_on() -> None:

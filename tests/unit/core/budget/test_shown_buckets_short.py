@@ -1,0 +1,113 @@
+"""What headers show of a counter of a second whose answers take three."""
+
+from headrace.broker.core.answers.rate_limit_headers import SECOND_MS
+from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
+from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from tests.unit.core.shown import Limit
+
+CAPACITY, TOKENS = 10_000, 1_000
+EVERY_MS, LONG_MS = 170, 3_000
+
+
+class Counter:
+    """A server that counts by whole seconds, and the calls sent to it."""
+
+    def __init__(self) -> None:
+        self.limit = Limit()
+        self.now_ms = 0
+        self.sent: list[tuple[int, int]] = []
+
+    def call(self) -> int:
+        """Send a call that comes in at once; return its number."""
+        number = self.limit.send(TOKENS, self.now_ms).number
+        self.sent.append((number, self.now_ms))
+        self.now_ms += EVERY_MS
+        return number
+
+    def used(self, number: int) -> int:
+        """What its window holds after a call."""
+        sent_ms = self.sent[number][1]
+        return sum(TOKENS for each, at_ms in self.sent if at_ms // SECOND_MS == sent_ms // SECOND_MS and each <= number)
+
+    def answer(self, number: int, used: int | None = None, capacity: int = CAPACITY) -> int | None:
+        sent_ms = self.sent[number][1]
+        order = self.limit.sends.admission_order(number, sent_ms, sent_ms + LONG_MS, DELAY_MAX_MS)
+        taken = self.used(number) if used is None else used
+        return self.limit.show(order, taken, SECOND_MS - sent_ms % SECOND_MS, capacity)
+
+    def answered(self, calls: int) -> "Counter":
+        """So many calls, each answered after all."""
+        for number in [self.call() for _ in range(calls)]:
+            self.answer(number)
+        return self
+
+
+def test_a_short_counter_is_mirrored_as_a_sliding_window_until_its_marks_are_known_and_as_one_then() -> None:
+    assert isinstance(Counter().answered(8).limit.only(), SlidingWindowMirror)
+    counter = Counter().answered(14)
+    mirror = counter.limit.only()
+    assert isinstance(mirror, FixedWindowMirror)
+    heard_ms = counter.sent[-1][1] + LONG_MS
+    mirror.pay(TOKENS, 14, heard_ms)
+    assert mirror.payable_at(CAPACITY, 0, heard_ms) == heard_ms - heard_ms % SECOND_MS + SECOND_MS + 1
+
+
+def test_a_short_counter_holds_at_first_what_the_calls_since_its_beginning_have_left() -> None:
+    """Before: it held what an answer had stated, which was that of a window long over."""
+    counter = Counter()
+    for number in [counter.call() for _ in range(20)][:9]:
+        counter.answer(number)
+    heard_ms = counter.sent[8][1] + LONG_MS
+    lately = [at_ms for _, at_ms in counter.sent if at_ms > heard_ms - heard_ms % SECOND_MS - DELAY_MAX_MS]
+    mirror = counter.limit.only()
+    assert isinstance(mirror, FixedWindowMirror)
+    assert mirror.low(heard_ms) == CAPACITY - len(lately) * TOKENS == CAPACITY - 2 * TOKENS
+
+
+def test_a_short_counter_that_does_not_begin_anew_is_a_sliding_window_whenever_that_is_seen() -> None:
+    """Before: only a first window was on trial; the sum of two counters, weighted, refused calls at each mark after."""
+    counter = Counter().answered(40)
+    mirror = counter.limit.only()
+    assert isinstance(mirror, FixedWindowMirror)
+    mirror.take_as_proven()
+    counter.now_ms += 4 * SECOND_MS
+    number = counter.call()
+    assert counter.answer(number) == 0
+    assert counter.answer(number, 3 * TOKENS) == -2 * TOKENS + 2
+    assert counter.limit.only() is mirror
+    counter.answer(number, 4 * TOKENS)
+    counter.answer(counter.call())
+    assert isinstance(counter.limit.only(), SlidingWindowMirror)
+
+
+def test_a_refused_call_tells_that_a_window_slides_and_not_that_it_begins_anew() -> None:
+    limit = Limit()
+    for call, sent_ms in enumerate((0, 400, 800, 1_200), start=1):
+        limit.show(limit.send(TOKENS, sent_ms), TOKENS * call, 2_000, CAPACITY)
+    refused = limit.send(TOKENS, 1_500)
+    limit.sends.strike(refused.number)
+    limit.show(refused, 4 * TOKENS, 1_700, CAPACITY)
+    assert isinstance(limit.only(), SlidingWindowMirror)
+    assert limit.buckets.token_pattern == RefillPattern(Refill.SLIDING, 2_000, loose=True)
+
+
+def kinds(others: int) -> list[type]:
+    """How a limit of ten windows' tokens is mirrored after each answer, of which others take so much all the time."""
+    counter, late, mirrored = Counter(), LONG_MS // EVERY_MS, []
+    for _ in range(7 * late):
+        newest = counter.call()
+        if newest >= late:
+            counter.answer(newest - late, others + counter.used(newest - late), 10 * CAPACITY)
+            mirrored.append(type(counter.limit.only()))
+    return mirrored[-2 * late :]
+
+
+def test_a_short_window_that_others_seem_to_fill_is_none() -> None:
+    """A limit of ten seconds shown with the level and the time of one second's: nine tenths always seem to be used."""
+    assert set(kinds(9 * CAPACITY)) == {Mirror}
+
+
+def test_a_short_window_of_which_others_take_a_part_stays_one() -> None:
+    assert set(kinds(6 * CAPACITY)) == {SlidingWindowMirror}

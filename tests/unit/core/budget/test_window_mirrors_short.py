@@ -1,0 +1,95 @@
+"""A mirror of a counter that is shorter than answers take, and whose marks are known to some milliseconds."""
+
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+
+SECOND, SPREAD, DELAY, CALLS = 1_000, 40, 1_000, 10
+
+
+class Short:
+    """Ten calls a second, from whole seconds on; its marks have been known from the first one on."""
+
+    def __init__(self, spread_ms: int | None = SPREAD) -> None:
+        self.sends = SentCalls()
+        self.mirror = FixedWindowMirror(LimitMetric.REQUESTS, CALLS, SECOND, SECOND, CALLS)
+        self.mirror.set_end(SECOND, 0, spread_ms)
+        self.mirror.take_as_proven()
+
+    def send(self, *sent_ms: int) -> int:
+        number = -1
+        for at_ms in sent_ms:
+            number = self.sends.append(at_ms, 400)
+            self.mirror.pay(1, number, at_ms)
+        return number
+
+    def hear(self, used: int, number: int, now_ms: int, delay_ms: int = DELAY) -> int | None:
+        order = self.sends.admission_order(number, self.sends.sent_ms[number], now_ms, delay_ms)
+        return self.mirror.observe(CALLS - used, order, self.sends)
+
+
+def test_an_answer_of_a_window_that_is_over_agrees_with_what_was_sent_in_that() -> None:
+    """Before: it told nothing, so where every answer took longer than a window no delay was ever learned."""
+    short = Short()
+    number = short.send(900, 1_100, 1_200, 1_300)
+    assert [short.hear(used, number, 4_000) for used in (1, 2, 3, 4, 5)] == [2, 1, 0, -1, -2]
+
+
+@pytest.mark.parametrize(("first_ms", "least", "most"), [(959, 2, 2), (960, 2, 3), (999, 2, 3), (1_000, 3, 3)])
+def test_a_call_sent_shortly_before_a_mark_may_count_behind_it(first_ms: int, least: int, most: int) -> None:
+    for used in range(1, 5):
+        short = Short()
+        number = short.send(first_ms, 1_100, 1_300)
+        error = short.hear(used, number, 4_000)
+        assert error is not None
+        assert (error > 0, error < 0) == (used < least, used > most)
+
+
+def test_the_answer_to_a_call_that_may_have_come_behind_the_mark_may_show_it_alone() -> None:
+    short = Short()
+    number = short.send(1_500, 1_970)
+    assert short.hear(1, number, 4_000) == 0
+    assert short.hear(2, number, 4_000) == 0
+    assert short.hear(3, number, 4_000) == -1
+
+
+def test_calls_about_as_far_apart_as_the_spread_may_have_come_in_either_order() -> None:
+    short = Short()
+    first = short.send(1_500)
+    short.send(1_530, 1_541)
+    assert [short.hear(used, first, 4_000) for used in (1, 2, 3)] == [0, 0, -1]
+
+
+def test_the_spread_of_the_marks_counts_and_no_longer_delay() -> None:
+    """Before: a delay of a second, as believed at first, left half of a window of a second unused."""
+    short = Short()
+    short.hear(1, short.send(1_100), 1_200)
+    short.send(*[1_300] * 9)
+    assert short.mirror.low(1_999) == 0
+    assert short.mirror.low(2_000) == CALLS
+    long = Short(spread_ms=None)
+    long.hear(1, long.send(1_100), 1_200)
+    long.send(*[1_300] * 9)
+    assert long.mirror.low(2_000) == 0
+
+
+def test_a_delay_that_is_known_to_be_shorter_than_the_spread_counts() -> None:
+    short = Short()
+    number = short.send(1_500)
+    short.send(1_520)
+    assert short.hear(2, number, 4_000, delay_ms=10) == -1
+    assert short.hear(2, number, 4_000) == 0
+
+
+def test_where_marks_do_not_show_the_spread_a_window_that_is_over_tells_nothing() -> None:
+    short = Short(spread_ms=None)
+    assert short.hear(5, short.send(1_100), 4_000) is None
+
+
+def test_what_was_sent_before_the_first_mark_tells_nothing() -> None:
+    short = Short()
+    number = short.send(900)
+    short.send(1_100)
+    assert short.hear(5, number, 4_000) is None
