@@ -188,17 +188,18 @@ class Mirror:
                 certain, possible = certain if room > 0 else 0, possible if room_above > 0 else 0
         return certain, possible
 
-    def reprice(self, sends: SentCalls) -> None:
+    def reprice(self, sends: SentCalls, *, owes: bool = False) -> None:
         """Let the next answer set the interval: the calls sent were charged differently from what they paid.
 
-        If no answer will come, all of them pay again. The server admitted each, so none has left less than nothing.
+        If no answer will come, all of them pay again. The server admitted each, so none has left less than nothing,
+        unless the bucket `owes` what calls are charged when they end.
         """
         self._forget_level()
         if self._silent and sends.sent_ms and not sends.forgotten:
             self._level = BoundedTokenBucket(self.capacity, self.period_ms, sends.sent_ms[0])
             for number, (sent_ms, amount) in enumerate(zip(sends.sent_ms, sends.amounts[self.metric], strict=True)):
                 self.pay(amount, number, sent_ms)
-                if self._level.low < 0:
+                if self._level.low < 0 and not owes:
                     self._level.set(0, max(0, self._level.high))
 
     def _forget_level(self) -> None:

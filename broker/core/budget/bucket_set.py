@@ -283,10 +283,16 @@ class BucketSet:
             for mirror in windows:
                 mirror.reprice(self._sends)
 
-    def reprice(self) -> None:
-        """Discard the levels of tokens, because the calls sent were charged differently from what they paid."""
+    def reprice(self, *, owes: bool = False) -> None:
+        """Discard the levels of tokens, because the calls sent were charged differently from what they paid.
+
+        `owes`: calls are charged when they end as well, so that a bucket may be in debt.
+        """
         for mirror in self._mirrors.of(TOKENS):
-            mirror.reprice(self._sends)
+            if isinstance(mirror, Mirror):
+                mirror.reprice(self._sends, owes=owes)
+            else:
+                mirror.reprice(self._sends)
 
     def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
         """Return the level bounds of each bucket."""

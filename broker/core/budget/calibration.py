@@ -184,12 +184,12 @@ class Calibration:
             self._sends.reprice_by(self._price)
             self.repriced_ppm = self._sends.recent_tokens() * PPM // before if before else PPM
             before_ppm = self._markup.ppm
-            self._buckets.reprice()
+            self._buckets.reprice(owes=self.tariff.settles_any)
             self._delay.judge_anew()
         if self._markup.ppm != before_ppm:
             self._sends.reprice(self._markup.ppm, before_ppm)
             self.repriced_ppm = self.repriced_ppm * self._markup.ppm // before_ppm
-            self._buckets.reprice()
+            self._buckets.reprice(owes=self.tariff.settles_any)
         return is_repriced or bool(corrected) or self.excess != 0
 
     def _price(self, prices: Prices) -> int:

@@ -109,6 +109,10 @@ class FixedWindowMirror:
         if now_ms < mark_ms:
             self._mark_ms = mark_ms
 
+    def begun_ms(self, at_ms: int) -> int:
+        """Return when the window of an instant began, at the latest."""
+        return self._begun_ms + (at_ms - self._begun_ms) // self.period_ms * self.period_ms
+
     def take_as_proven(self) -> None:
         """Spend each new window though no answer has shown one."""
         self._proven = True

@@ -136,6 +136,11 @@ class Tariff:
         identification = self._identifications.get(endpoint)
         return self._settles and identification is not None and identification.settles
 
+    @property
+    def settles_any(self) -> bool:
+        """Whether the calls of any endpoint are believed to be charged for their output when they end."""
+        return self._settles
+
     def outstanding(self) -> int:
         """Return the tokens that the calls in flight are still to be charged when they end."""
         if not self._settles:

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -21,35 +20,7 @@ from headrace.broker.core.answers.refill_detection import (
     RefillEvidence,
     RefillPattern,
 )
-
-CAPACITY = 60_000  # a bucket of a minute refills one token a millisecond
-
-Call = tuple[int, int, int | None]  # what is used, how long until nothing is, when it was sent
-
-
-def reading(used: int, full_in_ms: int | None, capacity: int = CAPACITY) -> Reading:
-    return Reading(LimitMetric.TOKENS, capacity, capacity - used, None, full_in_ms)
-
-
-class Listener:
-    """Evidence that hears every answer `took_ms` after its call was sent."""
-
-    def __init__(self, took_ms: int = 0) -> None:
-        self.evidence = RefillEvidence()
-        self.took_ms = took_ms
-
-    def hear(
-        self, used: int, full_in_ms: int | None, sent_ms: int = 0, *, capacity: int = CAPACITY
-    ) -> RefillPattern | None:
-        return self.evidence.observe(reading(used, full_in_ms, capacity), sent_ms, sent_ms + self.took_ms)
-
-    def hear_all(self, calls: Sequence[Call]) -> list[RefillPattern | None]:
-        return [self.hear(used, full_in_ms, sent_ms or 0) for used, full_in_ms, sent_ms in calls]
-
-
-def sliding(*, calls: int = ANSWERS_MIN, period_ms: int = MINUTE_MS, apart_ms: int = APART_MS) -> list[Call]:
-    """What a sliding window says of calls of 1,000 tokens each: always that it will be full in a period."""
-    return [(1_000 * (call + 1), period_ms, call * apart_ms) for call in range(calls)]
+from tests.unit.core.answers.listening import CAPACITY, Call, Listener, reading, sliding
 
 
 def counter(*, calls: int = ANSWERS_MIN, mark_ms: int = 50_000, apart_ms: int = APART_MS) -> list[Call]:
@@ -296,53 +267,6 @@ def test_a_refused_call_shows_what_is_left_of_a_sliding_window_since_the_last_ch
     believed = listener.evidence.observe(refused, 9_000, 9_000, charged=False)
     assert believed == RefillPattern(Refill.SLIDING, MINUTE_MS)
     assert listener.evidence.observe(refused, 9_000, 9_000) != believed
-
-
-def short(*, off_ms: int = 0, took_ms: int = 3_000, answers: int = 12) -> list[tuple[RefillPattern | None, int]]:
-    """What is believed of a counter of a second after each answer, and when; answers take several windows.
-
-    Calls take 5 to 25 ms to the server, and `reset` is older by up to `off_ms`.
-    """
-    evidence, believed = RefillEvidence(), []
-    for call in range(answers):
-        sent_ms = 370 * call
-        taken_ms = sent_ms + 5 + 20 * (call % 3) // 2
-        shown = reading(1_000 * (1 + call % 5), SECOND_MS - (taken_ms + 611 * call * off_ms) % SECOND_MS)
-        believed.append((evidence.observe(shown, sent_ms, sent_ms + took_ms), sent_ms + took_ms))
-    return believed
-
-
-def test_the_marks_of_a_short_counter_are_known_though_answers_take_several_windows() -> None:
-    """Before: the marks of such a counter were believed anywhere, and it was spent across them."""
-    (pattern, now_ms) = short()[-1]
-    assert pattern is not None
-    assert (pattern.refill, pattern.period_ms) == (Refill.FIXED, SECOND_MS)
-    assert pattern.mark_ms > now_ms
-    margin_ms = 1 + 20 // 8
-    assert pattern.mark_ms % SECOND_MS == SECOND_MS - 5 + margin_ms, "a call sent then comes in after the mark"
-    assert pattern.spread_ms == 20 + 2 * margin_ms
-
-
-def test_a_short_counter_whose_marks_are_not_known_is_taken_for_a_sliding_window_which_allows_least() -> None:
-    anywhere = RefillPattern(Refill.SLIDING, SECOND_MS, loose=True)
-    assert short(off_ms=1)[-1][0] == anywhere
-    assert short(answers=6)[-1][0] == anywhere
-
-
-def test_a_short_counter_that_is_ruled_out_is_taken_for_a_sliding_window() -> None:
-    listener = Listener(took_ms=3_000)
-    listener.evidence.rule_out(Refill.FIXED)
-    for call in range(12):
-        believed = listener.hear(1_000 * (1 + call % 5), SECOND_MS - 370 * call % SECOND_MS, 370 * call)
-    assert believed == RefillPattern(Refill.SLIDING, SECOND_MS, loose=True)
-
-
-def test_a_short_window_whose_every_pattern_is_ruled_out_is_a_bucket() -> None:
-    listener = Listener(took_ms=3_000)
-    listener.evidence.rule_out(Refill.SLIDING)
-    for call in range(12):
-        believed = listener.hear(1_000 * (1 + call % 5), SECOND_MS - 370 * call % SECOND_MS, 370 * call)
-    assert believed == RefillPattern(Refill.BUCKET, SECOND_MS)
 
 
 @pytest.mark.parametrize(("period_ms", "loose"), [(SECOND_MS, True), (2_000, True), (1_500, False), (3_000, False)])

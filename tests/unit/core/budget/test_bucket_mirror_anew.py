@@ -65,6 +65,8 @@ def test_no_call_that_was_admitted_has_left_less_than_nothing_however_dear_it_se
     caller.mirror.reprice(caller.sends)
     assert caller.interval(20) == (0, 0)
     assert caller.interval(1_020) == (1_000, 1_000)
+    caller.mirror.reprice(caller.sends, owes=True)
+    assert caller.interval(20)[0] == -MINUTE
 
 
 def test_of_what_was_heard_once_the_next_answer_tells_again() -> None:

@@ -324,3 +324,8 @@ def test_a_level_that_is_older_than_its_call_may_not_contain_that() -> None:
     low, high = counter.interval(4_000)
     assert sure - 4 * ROUNDING_TOKENS <= low <= sure
     assert high >= 50_000
+
+
+def test_the_window_of_any_instant_is_told() -> None:
+    mirror = Counter().mirror
+    assert [mirror.begun_ms(at_ms) for at_ms in (MARK - 1, MARK, -1)] == [0, MARK, -MARK]

@@ -1,0 +1,63 @@
+"""Windows of a second or two, before servers whose answers take longer."""
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, SECOND_MS
+from headrace.broker.core.answers.refill_detection import Refill, RefillEvidence, RefillPattern
+from tests.unit.core.answers.listening import Listener, reading
+
+
+def short(*, off_ms: int = 0, took_ms: int = 3_000, answers: int = 12) -> list[tuple[RefillPattern | None, int]]:
+    """What is believed of a counter of a second after each answer, and when; answers take several windows.
+
+    Calls take 5 to 25 ms to the server, and `reset` is older by up to `off_ms`.
+    """
+    evidence, believed = RefillEvidence(), []
+    for call in range(answers):
+        sent_ms = 370 * call
+        taken_ms = sent_ms + 5 + 20 * (call % 3) // 2
+        shown = reading(1_000 * (1 + call % 5), SECOND_MS - (taken_ms + 611 * call * off_ms) % SECOND_MS)
+        believed.append((evidence.observe(shown, sent_ms, sent_ms + took_ms), sent_ms + took_ms))
+    return believed
+
+
+def test_the_marks_of_a_short_counter_are_known_though_answers_take_several_windows() -> None:
+    """Before: the marks of such a counter were believed anywhere, and it was spent across them."""
+    (pattern, now_ms) = short()[-1]
+    assert pattern is not None
+    assert (pattern.refill, pattern.period_ms) == (Refill.FIXED, SECOND_MS)
+    assert pattern.mark_ms > now_ms
+    margin_ms = 1 + 20 // 8
+    assert pattern.mark_ms % SECOND_MS == SECOND_MS - 5 + margin_ms, "a call sent then comes in after the mark"
+    assert pattern.spread_ms == 20 + 2 * margin_ms
+
+
+def test_a_short_counter_whose_marks_are_not_known_is_taken_for_a_sliding_window_which_allows_least() -> None:
+    anywhere = RefillPattern(Refill.SLIDING, SECOND_MS, loose=True)
+    assert short(off_ms=1)[-1][0] == anywhere
+    assert short(answers=7)[-1][0] == anywhere
+    assert short(answers=6)[-1][0] is None
+
+
+def test_a_window_of_a_minute_near_its_end_is_no_short_one() -> None:
+    """Before: it was taken for one of two seconds, and six hundred calls were refused at once."""
+    listener = Listener()
+    listener.evidence.rule_out(Refill.FIXED)
+    for call in range(40):
+        at_ms = 58_500 + 100 * call
+        believed = listener.hear(1_000 * (1 + call % 5), MINUTE_MS - at_ms % MINUTE_MS, at_ms)
+        assert believed is None or believed.period_ms > 2_000
+
+
+def test_a_short_counter_that_is_ruled_out_is_taken_for_a_sliding_window() -> None:
+    listener = Listener(took_ms=3_000)
+    listener.evidence.rule_out(Refill.FIXED)
+    for call in range(12):
+        believed = listener.hear(1_000 * (1 + call % 5), SECOND_MS - 370 * call % SECOND_MS, 370 * call)
+    assert believed == RefillPattern(Refill.SLIDING, SECOND_MS, loose=True)
+
+
+def test_a_short_window_whose_every_pattern_is_ruled_out_is_a_bucket() -> None:
+    listener = Listener(took_ms=3_000)
+    listener.evidence.rule_out(Refill.SLIDING)
+    for call in range(12):
+        believed = listener.hear(1_000 * (1 + call % 5), SECOND_MS - 370 * call % SECOND_MS, 370 * call)
+    assert believed == RefillPattern(Refill.BUCKET, SECOND_MS)
