@@ -367,7 +367,7 @@ class BucketSet:
     @property
     def age_ms(self) -> int:
         """By how much what headers state may be older than the calls whose answers have them."""
-        return self._shown.age.ms
+        return self._shown.age_ms
 
     def record_project(self, *, shown: bool) -> None:
         """Record whether an answer that shows any bucket shows a project's: see `ShownBuckets.record_project`."""

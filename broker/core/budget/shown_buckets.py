@@ -87,14 +87,13 @@ class ShownBuckets:
     Attributes:
         token_pattern: How the account's bucket of tokens refills that headers show.
         token_capacity: What that holds, where several are shown by turns; None: there is one.
-        age: By how much what headers state may be older than the calls whose answers have them.
     """
 
     def __init__(self, mirrors: MirrorList, sends: SentCalls) -> None:
         """`mirrors` gets those that headers reveal; `sends` are the calls that they look back at."""
         self._mirrors = mirrors
         self._sends = sends
-        self.age = StatedAge(sends)
+        self._age: StatedAge | None = None  # until headers state tokens and a period
         self._headers: dict[_Shown, _HeaderBucket] = {}  # only those that headers have shown
         self._turns: dict[_Name, tuple[int, ...]] = {}  # capacities of buckets that are shown by turns
         self.token_pattern: RefillPattern | None = None
@@ -136,12 +135,18 @@ class ShownBuckets:
             header.rounding.observe(reading.remaining, *amounts)
             mirror.step = header.rounding.step
         if header.states_period and reading.metric is LimitMetric.TOKENS and mirror.period_ms <= MINUTE_MS:
-            self.age.observe(reading, order, mirror)
-            if self.age.ms:
+            self._age = self._age or StatedAge(self._sends)
+            self._age.observe(reading, order, mirror)
+            if self.age_ms:
                 order = self._sends.admission_order(
-                    order.number, order.sent_ms, order.now_ms, order.delay_ms, self.age.ms
+                    order.number, order.sent_ms, order.now_ms, order.delay_ms, self.age_ms
                 )
         return self.correct(mirror, reading.capacity, reading.remaining - later, order)
+
+    @property
+    def age_ms(self) -> int:
+        """By how much what headers state may be older than the calls whose answers have them."""
+        return 0 if self._age is None else self._age.ms
 
     @staticmethod
     def _name(reading: Reading, *, project: bool) -> _Name:

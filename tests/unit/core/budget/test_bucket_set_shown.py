@@ -3,6 +3,7 @@
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.stated_age import StatedAge
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 
 
@@ -31,5 +32,6 @@ def test_a_bucket_that_is_believed_or_was_named_is_not_shown() -> None:
 def test_levels_are_as_old_as_those_in_headers() -> None:
     buckets = BucketSet(SentCalls())
     assert buckets.age_ms == 0
-    buckets._shown.age.ms = 3_000
+    buckets._shown._age = StatedAge(SentCalls())
+    buckets._shown._age.ms = 3_000
     assert buckets.age_ms == 3_000
