@@ -195,9 +195,11 @@ def test_under_usage_what_an_answer_reports_is_what_its_call_was_charged() -> No
 def test_only_an_endpoint_that_is_believed_to_settle_does() -> None:
     tariff = Tariff({CHAT: Law.USAGE})
     assert not tariff.settles(CHAT), "nobody has called it yet"
+    assert not tariff.settles_any
     answered(tariff, 1, 20_000, output=400)
     tariff.price(prices(RESPONSES, SIZE))
     assert (tariff.settles(CHAT), tariff.settles(RESPONSES)) == (True, False)
+    assert tariff.settles_any
 
 
 def test_headers_that_came_before_the_answer_speak_of_the_admission_alone() -> None:
