@@ -33,7 +33,7 @@ WINDOWS_MS: Final = (SECOND_MS, 2_000, 6_000, 10_000, 30_000, MINUTE_MS, HOUR_MS
 ANSWERS_MIN: Final = 4
 """Answers with different `used` before anything but a bucket of a usual period is believed; a limit of four calls shows
 no more than three."""
-SHORT_MS: Final = 2_000  # answers may take longer than such a window
+SHORT_MS: Final = 2_000  # answers may take longer than a window of this period
 APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
 LATE_PARTS: Final = 10  # of the longest `reset`, which may be late
 NARROW_PARTS: Final = 20  # an unusual period must be known to one part in this many

@@ -9,10 +9,10 @@ from typing import Final
 
 from headrace.broker.core.units import PPM
 
-FIRST_MS: Final = 60_000
+FIRST_MS: Final = 60_000  # once a second look has confirmed a figure
 LONGEST_MS: Final = 240_000
-CONFIRMED_PPM: Final = 40_000
-STATED_PPM: Final = 60_000  # so near to a stated figure, or nearer
+CONFIRMED_PPM: Final = 40_000  # of the last figure: a refusal no farther from it confirms it
+STATED_PPM: Final = 60_000  # of a stated figure: one no farther from it is confirmed by that
 
 
 class Hold:

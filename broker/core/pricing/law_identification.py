@@ -109,8 +109,9 @@ class LawIdentification:
         self._judged_ms = 0
         self._glances = 0
         self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
+        self.age_ms = 0
         # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
-        self.age_ms = self._delay_index = self._back_delay_index = 0
+        self._delay_index = self._back_delay_index = 0
 
     @property
     def settles(self) -> bool:
@@ -119,7 +120,7 @@ class LawIdentification:
 
     @property
     def factor_ppm(self) -> int:
-        """The factor between the server's charges and those of every law but `usage`."""
+        """The server's charges over those of every law but `usage`, in millionths."""
         return PPM if self._factor is None else self._factor.ppm
 
     def _factored(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
