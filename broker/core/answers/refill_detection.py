@@ -57,9 +57,9 @@ FIXED: Final = Refill.FIXED
 class RefillPattern:
     """A refill pattern with its period.
 
-    `mark_ms` is the latest instant at which a FIXED window may end; `spread_ms`: how long before that a call that is
-    sent may come into the next one, if the marks themselves show it. `loose`: it may as well be another short window of
-    that period, of which a sliding one allows least.
+    `mark_ms` is the latest instant at which a FIXED window may end. A call sent up to `spread_ms` before that may come
+    into the next window; None: the marks do not show it, and the admission delay tells. `loose`: it may as well be
+    another short window of that period, of which a sliding one allows least.
     """
 
     refill: Refill
@@ -89,7 +89,10 @@ class _Span:
 
 
 class RefillEvidence:
-    """Evidence that the answers about one metric give. An answer that states another capacity starts it anew."""
+    """Evidence that the answers about one metric give.
+
+    An answer that states another capacity starts it anew, but for what is ruled out, the named period and the marks.
+    """
 
     def __init__(self) -> None:
         self._capacity = 0

@@ -19,7 +19,7 @@ class Hold:
     """The hold of one figure.
 
     Attributes:
-        figure: At which the last refusal came.
+        figure: The rate or cap at which the last refusal came, in the unit of its owner.
         until_ms: When it ends.
     """
 
@@ -33,7 +33,8 @@ class Hold:
     def begin(self, figure: int, now_ms: int, *, isolated: bool, stated: int = 0) -> None:
         """Hold a figure at which a refusal came.
 
-        `isolated`: not soon after another one, which shows less. `stated`: by the operator or the server; 0: by none.
+        `isolated`: not soon after another one, which shows less. `stated`: the figure that the operator or the server
+        states, in the same unit; 0: neither does.
         """
         looked = isolated and now_ms >= self.until_ms
         confirmed = looked and abs(figure - self.figure) * PPM <= CONFIRMED_PPM * self.figure

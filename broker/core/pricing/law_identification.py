@@ -92,7 +92,7 @@ class LawIdentification:
         """
         self.evidence = LawEvidence(prices.laws, facts_of(prices.endpoint).recorded_law, believed)
         self.errors: deque[int] = deque(maxlen=ERRORS_MAX)
-        self.errors_seen = 0
+        self.errors_seen = self.age_ms = 0
         self.outputs = OutputsByTemplate()
         self._uncapped: UncappedOutput | None = None  # until a call without a cap needs it
         self.has_alternatives = len(prices.laws) > 1
@@ -109,7 +109,6 @@ class LawIdentification:
         self._judged_ms = 0
         self._glances = 0
         self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
-        self.age_ms = 0
         # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
         self._delay_index = self._back_delay_index = 0
 
