@@ -310,7 +310,8 @@ class LawIdentification:
         assert believed is not None, "what is settled is believed"
         if believed is Law.USAGE:
             return False
-        spans = self._admissions.spans(admission, *remaining[1:], DELAY_DIFFERENCES_MS[self._delay_index])
+        delay_ms = max(self.age_ms, DELAY_DIFFERENCES_MS[self._delay_index])
+        spans = self._admissions.spans(admission, *remaining[1:], delay_ms)
         excesses = [span.excess(self._laws.index(believed)) for span in islice(spans, spans_max)]
         if not excesses or any(excesses):
             return False
@@ -319,13 +320,11 @@ class LawIdentification:
 
     def _judge(self, admission: int, ending: int | None, remaining: Remaining) -> None:
         """Compare the spans that end here with every law."""
-        _, capacity, period_ms = remaining
         columns = [None if index == self._usage_index else index for index in range(len(self._laws))]
         span, excesses = self._telling(admission, remaining, columns)
         spans = [span] * len(self._laws)
         if self._usage_index is not None:
-            ended = self._ended(ending, capacity, period_ms)
-            spans[self._usage_index] = ended
+            spans[self._usage_index] = ended = self._ended(ending, remaining.capacity, remaining.period_ms)
             excesses[self._usage_index] = None if ended is None else ended.excess(0)
         self.evidence.weigh(self._unspent(spans, excesses), self._costs())
         if self.evidence.believed is not None:
