@@ -131,8 +131,8 @@ class Level:
     `borne` is the amount that was spent at once beyond the steady rate without a refusal, `ceiling` the amount that
     must not be, where a refusal has shown it. `project`: the bucket is a project's. `measured` are the tokens a minute
     that were measured, where what the server says is not followed. `unshown` are the tokens of input that bodies do not
-    show, by the kind of its reference. `factors` are those between the server's charges and the laws', in millionths,
-    by endpoint. `sides` are the levels of the limit's buckets of input tokens and of images, at the first of its
+    show, by the kind of its reference. `factors` are the server's charges over the law's, in millionths, by
+    endpoint. `sides` are the levels of the limit's buckets of input tokens and of images, at the first of its
     levels in a line.
     """
 

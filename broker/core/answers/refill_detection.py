@@ -33,7 +33,7 @@ WINDOWS_MS: Final = (SECOND_MS, 2_000, 6_000, 10_000, 30_000, MINUTE_MS, HOUR_MS
 ANSWERS_MIN: Final = 4
 """Answers with different `used` before anything but a bucket of a usual period is believed; a limit of four calls shows
 no more than three."""
-SHORT_MS: Final = 2_000  # answers may take longer than such a window
+SHORT_MS: Final = 2_000  # answers may take longer than a window of this period
 APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
 LATE_PARTS: Final = 10  # of the longest `reset`, which may be late
 NARROW_PARTS: Final = 20  # an unusual period must be known to one part in this many
@@ -57,9 +57,9 @@ FIXED: Final = Refill.FIXED
 class RefillPattern:
     """A refill pattern with its period.
 
-    `mark_ms` is the latest instant at which a FIXED window may end; `spread_ms`: how long before that a call that is
-    sent may come into the next one, if the marks themselves show it. `loose`: it may as well be another short window of
-    that period, of which a sliding one allows least.
+    `mark_ms` is the latest instant at which a FIXED window may end. A call sent up to `spread_ms` before that may come
+    into the next window; None: the marks do not show it, and the admission delay tells. `loose`: it may as well be
+    another short window of that period, of which a sliding one allows least.
     """
 
     refill: Refill
@@ -89,7 +89,10 @@ class _Span:
 
 
 class RefillEvidence:
-    """Evidence that the answers about one metric give. An answer that states another capacity starts it anew."""
+    """Evidence that the answers about one metric give.
+
+    An answer that states another capacity starts it anew, but for what is ruled out, the named period and the marks.
+    """
 
     def __init__(self) -> None:
         self._capacity = 0

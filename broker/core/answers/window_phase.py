@@ -18,7 +18,7 @@ MARGIN_PARTS: Final = 8  # of that arc: the next call may be quicker than any of
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """The next mark of a counter, as calls are sent, and the longest time before it within which one may be late."""
+    """The next mark of a counter by the sending of calls: one sent up to `spread_ms` before it may come after it."""
 
     mark_ms: int
     spread_ms: int

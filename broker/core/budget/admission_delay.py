@@ -12,8 +12,8 @@ moment but not the lower bound.
 from typing import Final
 
 DELAY_MAX_MS: Final = 1_000
-DELAY_MIN_MS: Final = 120
-SHORT_PARTS: Final = 25  # of a short window, one part in so many is little
+DELAY_MIN_MS: Final = 120  # but of periods below three seconds
+SHORT_PARTS: Final = 25  # of a short period, which a delay of `DELAY_MIN_MS` would leave unused to a large part
 SHRINKS_BY: Final = 128  # each agreeing answer shortens the delay by one part in this many
 FORGETS_AFTER: Final = 1_024  # agreeing answers in a row before the lower bound comes down a little
 FORGETS_PARTS: Final = 16
@@ -29,13 +29,13 @@ class AdmissionDelay:
         self._agreed = 0
         self._among_others = 0  # agreeing answers left during which contradictions are attributed to other clients
 
-    def suit(self, period_ms: int) -> None:
-        """Let it come down to what is little in buckets and windows of that period."""
+    def adapt_to(self, period_ms: int) -> None:
+        """Let it come down to one part in `SHORT_PARTS` of a period, if that is less than `DELAY_MIN_MS`."""
         self._least_ms = min(DELAY_MIN_MS, max(1, period_ms // SHORT_PARTS))
         self.judge_anew()
 
     def judge_anew(self) -> None:
-        """Let it come down again: what contradicted other mirrors, or other prices, was perhaps no delay."""
+        """Let it come down again: what contradicted other mirrors, or other prices, may have been no delay."""
         self._shortest_ms = self._least_ms
 
     def learn(self, error: int | None, capacity: int, period_ms: int, *, of_tokens: bool = True) -> None:

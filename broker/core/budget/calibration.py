@@ -131,7 +131,7 @@ class Calibration:
         if not self.in_step:
             self._buckets_made = self._buckets.made
             for metric in {mirror.metric for mirror in self._buckets}:
-                self._delay_of(metric).suit(min(mirror.period_ms for mirror in self._buckets.of(metric)))
+                self._delay_of(metric).adapt_to(min(mirror.period_ms for mirror in self._buckets.of(metric)))
         shortest = self._buckets.shortest()
         if shortest is None:
             self.burst = None  # the last bucket was removed as disproved

@@ -1,12 +1,12 @@
-"""The share of what calls carry that a window counts, at most, as the levels in headers show.
+"""Upper bound of the share of what calls carry that a window counts, from the levels in headers.
 
 A server may leave out a part of what a call carries, such as input that a cache holds, and names no charge unless it
 refuses a call. But the last admitted of several calls of one window finds all of them counted. Which one that was is
-not known; it found no more in use than any of their answers shows. So the charges of all of them are no more than that,
-whatever else the window counts: other clients' spending only makes the bound weaker.
+not known; what it found in use is at most the largest figure among their answers. So the charges of all of them are no
+more than that, whatever else the window counts: other clients' spending only makes the bound weaker.
 
-A bucket is not asked: what it was charged flows in again, and the next answer corrects its mirror. A window keeps each
-charge until its end. But what answers showed before it was known as one tells as much.
+A bucket shows no share: what it was charged flows in again, and the next answer corrects its mirror. A window keeps
+each charge until its end, also in answers that came before it was known to be a window.
 """
 
 from bisect import bisect_left, insort
@@ -20,8 +20,8 @@ from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from headrace.broker.core.units import PPM
 
 SAMPLES_MAX: Final = 64
-APART_PARTS: Final = 8  # of the calls that a sample looks at, answers from one to the next, and no fewer than so many
-CALLS_MAX: Final = 2_048  # that are looked at
+APART_PARTS: Final = 8  # a sample every so many answers, or after one part in so many of those it looks at, if more
+CALLS_MAX: Final = 2_048  # answers that a sample looks at
 USED_PARTS: Final = 4  # our calls carry at least one part in this many of the window, so that few units matter little
 
 _Answer = tuple[int, int, int]
@@ -29,10 +29,10 @@ _Answer = tuple[int, int, int]
 
 
 class ChargedShare:
-    """What a window has been charged, of what calls carried.
+    """The share of what calls carried that one window was charged at most.
 
     Attributes:
-        ppm: The share; None: no answer has shown it.
+        ppm: The share, the least of the last samples; None: no answer has shown one.
     """
 
     __slots__ = ("_answered", "_ppm", "_unsampled", "ppm")
@@ -44,9 +44,9 @@ class ChargedShare:
         self._unsampled = 0  # answers since the last sample
 
     def observe(self, mirror: AnyMirror, carried: int, remaining: int, order: AdmissionOrder, oldest_ms: int) -> bool:
-        """Process a level that headers show; return whether the share may have changed.
+        """Process a level that headers show: `remaining` was left after a call that carried `carried`, in tokens.
 
-        `oldest_ms`: when the oldest call without an answer was sent.
+        Return whether the share may have changed. `oldest_ms`: when the oldest call without an answer was sent.
         """
         if remaining <= 0:
             return False
@@ -56,6 +56,8 @@ class ChargedShare:
         if self._unsampled < max(APART_PARTS, len(answered) // APART_PARTS):
             return False
         self._unsampled = 0
+        gone_ms = min(oldest_ms, order.sent_ms) - mirror.period_ms
+        del answered[: max(bisect_left(answered, (gone_ms,)), len(answered) - CALLS_MAX)]
         ends_ms = () if mirror.refill is Refill.BUCKET else (oldest_ms, answered[-1][0] + 1)
         windows = [_of_window(mirror, answered, end_ms, order.delay_ms) for end_ms in ends_ms]
         if mirror.step == 1 and any(map(_is_stale, windows)):
@@ -66,8 +68,6 @@ class ChargedShare:
         if known:
             self._ppm.append(min(known))
             self.ppm = min(self._ppm)
-        gone_ms = min(oldest_ms, order.sent_ms) - mirror.period_ms
-        del answered[: max(bisect_left(answered, (gone_ms,)), len(answered) - CALLS_MAX)]
         return bool(known)
 
 

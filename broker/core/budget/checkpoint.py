@@ -24,7 +24,7 @@ class Checkpoint:
         burst_ceiling_tokens: The burst that the server does not tolerate, where a refusal has shown it.
         measured_tokens_per_minute: Tokens a minute that were measured, where the mirrors are not followed.
         unshown: Tokens of input that a body does not show, by the kind of its reference.
-        factors: Between the server's charges and the believed law's, in millionths, by endpoint.
+        factors: The server's charges over the believed law's, in millionths, by endpoint.
         sides: The level bounds of limits of input tokens and of images.
     """
 

@@ -9,17 +9,17 @@ from typing import Final
 
 from headrace.broker.core.units import PPM
 
-FIRST_MS: Final = 60_000
+FIRST_MS: Final = 60_000  # once a second look has confirmed a figure
 LONGEST_MS: Final = 240_000
-CONFIRMED_PPM: Final = 40_000
-STATED_PPM: Final = 60_000  # so near to a stated figure, or nearer
+CONFIRMED_PPM: Final = 40_000  # of the last figure: a refusal no farther from it confirms it
+STATED_PPM: Final = 60_000  # of a stated figure: one no farther from it is confirmed by that
 
 
 class Hold:
     """The hold of one figure.
 
     Attributes:
-        figure: At which the last refusal came.
+        figure: The rate or cap at which the last refusal came, in the unit of its owner.
         until_ms: When it ends.
     """
 
@@ -33,7 +33,8 @@ class Hold:
     def begin(self, figure: int, now_ms: int, *, isolated: bool, stated: int = 0) -> None:
         """Hold a figure at which a refusal came.
 
-        `isolated`: not soon after another one, which shows less. `stated`: by the operator or the server; 0: by none.
+        `isolated`: not soon after another one, which shows less. `stated`: the figure that the operator or the server
+        states, in the same unit; 0: neither does.
         """
         looked = isolated and now_ms >= self.until_ms
         confirmed = looked and abs(figure - self.figure) * PPM <= CONFIRMED_PPM * self.figure

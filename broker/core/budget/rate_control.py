@@ -82,7 +82,7 @@ _US: Final = 1_000
 
 
 class Learned(NamedTuple):
-    """What holds whatever the rate is: recent calls, the caps of spans, and after how long silence means admission."""
+    """What holds at any rate: recent calls, caps of spans, the silence that means admission, trust in stated waits."""
 
     spending: RecentSpending
     caps: SpanCaps

@@ -9,19 +9,19 @@ from collections import deque
 from typing import Final
 
 SPAN_MS: Final = 60_000
-BURSTS_MIN: Final = 3
+BURSTS_MIN: Final = 3  # fewer in `SPAN_MS` may be chance
 MERGED_MS: Final = 100  # what is missing within this time is one burst
 AGE_FIRST_MS: Final = 1_000
 AGE_MAX_MS: Final = 10_000
-AGE_PARTS: Final = 8  # of the difference, by one of which the age follows each answer
-CAPACITY_PARTS: Final = 8  # one of them is kept at most
+AGE_PARTS: Final = 8  # one part in this many is the weight of the newest answer in the mean age
+CAPACITY_PARTS: Final = 8  # one part in this many of the bucket is kept at most
 
 
 class RoomForOthers:
     """The bursts of others that answers have shown lately.
 
     Attributes:
-        age_ms: How old the newest thing is that is known of the level.
+        age_ms: The mean time since the admission that the newest answers state the level of; at most `AGE_MAX_MS`.
     """
 
     __slots__ = ("_bursts", "_newest_ms", "_tokens", "age_ms")
@@ -34,6 +34,7 @@ class RoomForOthers:
 
     def record_missing(self, tokens: int, now_ms: int) -> None:
         """Record tokens that an answer has shown to be missing."""
+        self._forget(now_ms)
         self._tokens += tokens
         if self._bursts and now_ms - self._bursts[-1][0] < MERGED_MS:
             at_ms, before = self._bursts.pop()
@@ -42,15 +43,19 @@ class RoomForOthers:
             self._bursts.append((now_ms, tokens))
 
     def record_answer(self, sent_ms: int, now_ms: int) -> None:
-        """Record an answer to a call sent at `sent_ms`; only one sent later than all before makes the age."""
+        """Record an answer to a call sent at `sent_ms`; it changes the age if no answered call was sent later."""
         if sent_ms > self._newest_ms:
             self._newest_ms = sent_ms
             self.age_ms += (min(AGE_MAX_MS, now_ms - sent_ms) - self.age_ms) // AGE_PARTS
 
     def tokens(self, capacity: int, now_ms: int) -> int:
-        """Return the tokens that a bucket keeps: what bursts take in the age, in the mean."""
-        while self._bursts and self._bursts[0][0] <= now_ms - SPAN_MS:
-            self._tokens -= self._bursts.popleft()[1]
+        """Return the tokens that a bucket of that capacity keeps: what the last minute's bursts took per `age_ms`."""
+        self._forget(now_ms)
         if len(self._bursts) < BURSTS_MIN:
             return 0
         return min(self._tokens * self.age_ms // SPAN_MS, capacity // CAPACITY_PARTS)
+
+    def _forget(self, now_ms: int) -> None:
+        """Drop the bursts that are `SPAN_MS` old; where only windows are mirrored, nothing asks for `tokens`."""
+        while self._bursts and self._bursts[0][0] <= now_ms - SPAN_MS:
+            self._tokens -= self._bursts.popleft()[1]

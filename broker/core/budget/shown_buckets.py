@@ -27,7 +27,8 @@ PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's bucke
 RETURNS_MIN: Final = 2  # of a capacity; a limit that was lowered and raised again returns once,
 RETURNED_SOON_MS: Final = 30_000  # and that takes longer: a return within this time is enough
 TURNS_UNSHOWN_MS: Final = 75_000  # until one of them is dropped: it may be the emptiest once in a window of a minute
-OTHERS_PARTS: Final = FAR_PARTS - 1  # of as many that a short window holds are not all taken by others
+TURNS_MAX: Final = 16  # beyond these the one that was shown longest ago is dropped: each call is paid from all
+OTHERS_PARTS: Final = FAR_PARTS - 1  # of `FAR_PARTS` of a short window: others that take more show another limit
 
 _Name = tuple[LimitMetric, int | None, bool]
 """A metric, the period that the header names, if it does, and whether it is a project's."""
@@ -204,6 +205,10 @@ class ShownBuckets:
                 header.shown_ms = now_ms
             elif now_ms - header.shown_ms > TURNS_UNSHOWN_MS:
                 gone.append(self._headers.pop((name, capacity)))
+        known = [capacity for capacity in turns if (name, capacity) in self._headers]
+        if len(known) > TURNS_MAX:
+            oldest = min(known, key=lambda capacity: self._headers[name, capacity].shown_ms)
+            gone.append(self._headers.pop((name, oldest)))
         if not gone:
             return
         left = tuple(capacity for capacity in turns if (name, capacity) in self._headers)

@@ -191,6 +191,9 @@ class _SideLimit:
         if mirror is not None and prices is not None and self.kind != IMAGES:
             oldest = self.calls.index_of(self.calls.oldest_open[-1])
             oldest_ms = order.sent_ms if oldest is None else self.calls.sent_ms[oldest]
+            if mirror.capacity not in self._shares:  # of a size that is new, perhaps in place of another
+                sizes = {known.capacity for known in self.buckets}
+                self._shares = {size: share for size, share in self._shares.items() if size in sizes}
             share = self._shares.setdefault(mirror.capacity, ChargedShare())
             if share.observe(mirror, self._carried(prices), reading.remaining, order, oldest_ms):
                 self._rescale()

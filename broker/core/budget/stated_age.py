@@ -10,21 +10,21 @@ figures again.
 
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import LimitMetric, Reading
+from headrace.broker.core.answers.rate_limit_headers import Reading
 from headrace.broker.core.answers.refill_detection import BUCKET
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 
 AGE_MAX_MS: Final = 10_000  # a figure that never changes says nothing, and is not older from call to call
 FIGURES_MAX: Final = 8  # whose answers may still come
-FAR_PARTS: Final = 8  # of a limit, spent between two calls; servers that round state a tenth of it as one figure
+SPENT_PARTS: Final = 8  # of a limit, spent between two calls; servers that round state a tenth of it as one figure
 
-_Figure = tuple[LimitMetric, int, int, int]
-"""A metric, its limit, what remains of it, and when it will be full."""
+_Figure = tuple[int, int, int]
+"""A limit of tokens, what remains of it, and the time until nothing of it is used, in ms."""
 
 
 class StatedAge:
-    """The greatest age of the levels of one limit that its answers have shown.
+    """The greatest age of the levels of tokens of one limit that its answers have shown.
 
     Attributes:
         ms: That age; 0 while none was shown.
@@ -43,8 +43,8 @@ class StatedAge:
         """Compare what an answer states of the mirrored bucket with what answers to other calls stated."""
         if reading.full_in_ms is None or not 0 < reading.remaining < reading.capacity:
             return  # an empty or a full bucket is stated to many calls alike
-        figure = reading.metric, reading.capacity, reading.remaining, reading.full_in_ms
-        self._part(figure, order.number)
+        figure = reading.capacity, reading.remaining, reading.full_in_ms
+        self._forget_repeated(figure, order.number)
         known = self._told.get(figure)
         if known is None:
             if len(self._told) >= FIGURES_MAX:
@@ -57,7 +57,7 @@ class StatedAge:
             self._compare(first, last, mirror)
             self._by = figure if self.ms != before_ms else self._by
 
-    def _part(self, figure: _Figure, number: int) -> None:
+    def _forget_repeated(self, figure: _Figure, number: int) -> None:
         """Forget each figure that was stated before and after another one: it has come again."""
         known = self._told.get(figure)
         first, last = (number, number) if known is None else (min(known[0], number), max(known[1], number))
@@ -80,5 +80,5 @@ class StatedAge:
             return
         spent = sum(self._sends.amounts[mirror.metric][begin + 1 : end])
         refilled = mirror.capacity * apart_ms // mirror.period_ms if mirror.refill is BUCKET else 0
-        if spent - refilled > max(mirror.step, mirror.capacity // FAR_PARTS):
+        if spent - refilled > max(mirror.step, mirror.capacity // SPENT_PARTS):
             self.ms = min(AGE_MAX_MS, apart_ms)

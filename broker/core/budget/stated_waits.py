@@ -4,6 +4,7 @@ Some servers state a minute whatever is missing. So a long wait is tested by sin
 back-off. The first call that is admitted after it shows whether it was true: one that is admitted more than a twentieth
 of the wait before its end disproves it, and one that is admitted soon after the end bears it out. Waits that are far
 longer than those that proved true are tested all the same: one absurd figure would otherwise stop a limit for a day.
+Refusals without an admission between them are a row.
 
 Each test that is refused costs a 429, and two things spare most of them. What the tests themselves are told: a server
 that counts down to one instant means it, and one that always says a minute never does. So an end that several refusals
@@ -17,11 +18,11 @@ from headrace.broker.core.units import PPM
 
 BACKOFF_FIRST_MS: Final = 300
 BACKOFF_MAX_MS: Final = 16_000
-BACKOFF_LONG_MS: Final = 300_000  # after `MANY_ROWS` refusals in a row, which take a minute and a half
-MANY_ROWS: Final = 10
+BACKOFF_LONG_MS: Final = 300_000  # after `MANY_IN_A_ROW` refusals in a row, which take a minute and a half
+MANY_IN_A_ROW: Final = 10
 BACKOFF_LEAST_MS: Final = 50
-KEPT_WAIT_MS: Final = 2_000
-KEPT_IN_A_ROW: Final = 2
+KEPT_WAIT_MS: Final = 2_000  # a wait up to this is short, and kept without trust
+KEPT_IN_A_ROW: Final = 2  # kept waits that ended in refusals, before each further one is our own back-off at least
 TRUSTED: Final = 2  # stated waits that proved true before longer ones are kept
 TRUST_LOST: Final = -2  # so that after a wait that was disproved four must prove true
 TRUSTED_MS: Final = 120_000  # waits no longer than this are kept then, and longer ones
@@ -33,7 +34,7 @@ LATE_MS: Final = 3_000
 
 
 class StatedWaits:
-    """Trust in the waits that one server states."""
+    """Trust in the waits that one limit's refusals state."""
 
     __slots__ = (
         "_agreed",
@@ -97,11 +98,11 @@ class StatedWaits:
         return max(TRUSTED_MS, TRUSTED_TIMES * self._proven_ms) if believed else KEPT_WAIT_MS
 
     def _rest_ms(self, wait_ms: int | None, row: int) -> int:
-        """Return how long to rest."""
+        """Return how long to rest, in ms, after the `row`-th refusal in a row, which states `wait_ms`."""
         own_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << min(row - 1, 10))
         if wait_ms is None:
             return own_ms
-        if row > MANY_ROWS:  # what states a long wait all that time is likely to mean it
+        if row > MANY_IN_A_ROW:  # what states a long wait all that time is likely to mean it
             own_ms = BACKOFF_LONG_MS
         if wait_ms <= self._trusted_ms:
             unkept = row > KEPT_IN_A_ROW and not self._agreed  # waits that were kept, and refused all the same

@@ -20,7 +20,7 @@ from headrace.broker.core.units import ROUNDING_TOKENS
 
 UNPROVEN_PARTS: Final = 32  # one part in this many of the first new window is spent before an answer proves it new
 FINE_MS: Final = 10  # calls within so long are counted together
-SHORT_MS: Final = 10_000  # a window so short is counted as finely
+FINE_PERIOD_MS: Final = 10_000  # in a longer sliding window, calls within `SLOT_MS` are
 FAR_PARTS: Final = 4  # a counter short by more than one part in this many of its capacity did not begin anew
 REMEMBERED_MAX: Final = 8_192  # calls whose answers may still come
 CORRECTIONS_MAX: Final = 1_024  # an answer tells nothing if more calls have proved mispriced since its own was sent
@@ -124,9 +124,9 @@ class FixedWindowMirror:
             order = sends.admission_order(order.number, order.sent_ms, order.now_ms, self._spread_ms)
         self._recent.span_ms = order.delay_ms
         index, first, last = order.index, order.first, order.last
-        if index < 0 or order.sent_ms < self._begun_ms:
-            if index < 0:
-                return None
+        if index < 0:
+            return None
+        if order.sent_ms < self._begun_ms:
             return self._prove(remaining, order, sends) if self.on_trial else self._compare(remaining, order, sends)
         amounts = sends.amounts[self.metric]
         rounding = _rounding(self.metric)
@@ -175,10 +175,9 @@ class FixedWindowMirror:
             return None
         begun_ms = sent_ms - (sent_ms - self._begun_ms) % self.period_ms
         times_ms, amounts, rounding = sends.sent_ms, sends.amounts[self.metric], _rounding(self.metric)
-        own = amounts[order.index]
         most = amounts[bisect_left(times_ms, begun_ms - order.delay_ms) : order.last]
         low = self.capacity - sum(most) - rounding * len(most)
-        least = [own]
+        least = [amounts[order.index]]
         if last_ms < begun_ms + self.period_ms:
             least += amounts[bisect_left(times_ms, begun_ms) : order.first]
         high = self.capacity + self.step - 1 - sum(least) + rounding * len(least)
@@ -329,7 +328,7 @@ class SlidingWindowMirror:
 
     def _count(self, sends: SentCalls, now_ms: int) -> None:
         """Count everything sent within two periods, at its present price: answers to the later half can be compared."""
-        self._slot_ms = FINE_MS if self.period_ms <= SHORT_MS else SLOT_MS
+        self._slot_ms = FINE_MS if self.period_ms <= FINE_PERIOD_MS else SLOT_MS
         self._long = SlidingSum(self.period_ms + DELAY_MAX_MS, self._slot_ms)
         self._short = SlidingSum(self._certain_ms(DELAY_MAX_MS), self._slot_ms)
         self._sent.clear()

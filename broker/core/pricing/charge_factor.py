@@ -1,7 +1,7 @@
 """A constant factor between what a server charges and what a law says, from charges that the server has stated.
 
-Some servers charge a law's figure times a factor of their own. A 429 body that names the charge of its call shows it
-exactly: only the law that is right has one factor for calls of different sizes.
+Some servers charge a law's figure times a factor of their own. Where they name the charges of calls, in the bodies of
+429s or beside answers, these show it to a token: only the right law has one factor for calls of different sizes.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from headrace.broker.core.units import PPM
 
 SAMPLES: Final = 3  # charges that one factor must explain
-DIFFERING_PPM: Final = 100_000  # by so much at least the largest of them exceeds the smallest
+DIFFERING_PPM: Final = 100_000  # by so much at least the largest exceeds the smallest: any law fits calls of one size
 OFF_TOKENS: Final = 1  # the server rounds, and so do we
 FACTOR_PPM: Final = (PPM // 4, 4 * PPM)  # beyond that, something else explains the charges
 
@@ -26,7 +26,7 @@ class ChargeFactor:
     """The factor of one endpoint's charges at one limit.
 
     Attributes:
-        ppm: The factor; `PPM` until one has been found.
+        ppm: The factor, in millionths; `PPM` until one has been found.
         law: The index of the law that it belongs to; None: none has been found.
     """
 
@@ -58,7 +58,7 @@ class ChargeFactor:
         return self.ppm != before
 
     def _explains(self, law: int) -> tuple[int, int] | None:
-        """Return the least and the greatest factor by which a law explains all samples; None: none does."""
+        """Return the least and the greatest factor, in ppm, by which a law explains all samples; None: none does."""
         said = [sample.tokens[law] for sample in self._samples]
         if law == self._never or max(said) * PPM < min(said) * (PPM + DIFFERING_PPM):
             return None

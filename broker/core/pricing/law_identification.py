@@ -92,7 +92,7 @@ class LawIdentification:
         """
         self.evidence = LawEvidence(prices.laws, facts_of(prices.endpoint).recorded_law, believed)
         self.errors: deque[int] = deque(maxlen=ERRORS_MAX)
-        self.errors_seen = 0
+        self.errors_seen = self.age_ms = 0
         self.outputs = OutputsByTemplate()
         self._uncapped: UncappedOutput | None = None  # until a call without a cap needs it
         self.has_alternatives = len(prices.laws) > 1
@@ -110,7 +110,7 @@ class LawIdentification:
         self._glances = 0
         self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
         # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
-        self.age_ms = self._delay_index = self._back_delay_index = 0
+        self._delay_index = self._back_delay_index = 0
 
     @property
     def settles(self) -> bool:
@@ -119,7 +119,7 @@ class LawIdentification:
 
     @property
     def factor_ppm(self) -> int:
-        """The factor between the server's charges and those of every law but `usage`."""
+        """The server's charges over those of every law but `usage`, in millionths."""
         return PPM if self._factor is None else self._factor.ppm
 
     def _factored(self, tokens: tuple[int, ...]) -> tuple[int, ...]:
@@ -310,7 +310,8 @@ class LawIdentification:
         assert believed is not None, "what is settled is believed"
         if believed is Law.USAGE:
             return False
-        spans = self._admissions.spans(admission, *remaining[1:], DELAY_DIFFERENCES_MS[self._delay_index])
+        delay_ms = max(self.age_ms, DELAY_DIFFERENCES_MS[self._delay_index])
+        spans = self._admissions.spans(admission, *remaining[1:], delay_ms)
         excesses = [span.excess(self._laws.index(believed)) for span in islice(spans, spans_max)]
         if not excesses or any(excesses):
             return False
@@ -319,13 +320,11 @@ class LawIdentification:
 
     def _judge(self, admission: int, ending: int | None, remaining: Remaining) -> None:
         """Compare the spans that end here with every law."""
-        _, capacity, period_ms = remaining
         columns = [None if index == self._usage_index else index for index in range(len(self._laws))]
         span, excesses = self._telling(admission, remaining, columns)
         spans = [span] * len(self._laws)
         if self._usage_index is not None:
-            ended = self._ended(ending, capacity, period_ms)
-            spans[self._usage_index] = ended
+            spans[self._usage_index] = ended = self._ended(ending, remaining.capacity, remaining.period_ms)
             excesses[self._usage_index] = None if ended is None else ended.excess(0)
         self.evidence.weigh(self._unspent(spans, excesses), self._costs())
         if self.evidence.believed is not None:

@@ -74,7 +74,7 @@ class Tariff:
         refusals_charged: bool = False,
         unshown: UnshownInput | None = None,
     ) -> None:
-        """`laws` and `factors` are those that a predecessor believed, by endpoint; None: there was none.
+        """`laws` and `factors` (millionths) are those that a predecessor believed, by endpoint; None: there was none.
 
         `period_ms` holds until headers state another.
         """
@@ -272,7 +272,7 @@ class Tariff:
         return self._inherited | {name: law for name, law in believed.items() if law is not None}
 
     def factors(self) -> dict[str, int]:
-        """Return the factors that a successor may believe, by endpoint."""
+        """Return the factors that a successor may believe, in millionths, by endpoint; those of 1 are left out."""
         found = {name: identification.factor_ppm for name, identification in self._identifications.items()}
         return {name: ppm for name, ppm in (self._factors | found).items() if ppm != PPM}
 

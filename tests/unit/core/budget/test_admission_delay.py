@@ -115,7 +115,7 @@ def test_tokens_that_are_missing_beyond_any_delay_are_others_spending() -> None:
 def test_a_way_comes_down_to_what_is_little_in_the_shortest_window(period_ms: int, least_ms: int) -> None:
     """Before: 120 ms of a window of a second were left unused for ever."""
     way = AdmissionDelay()
-    way.suit(period_ms)
+    way.adapt_to(period_ms)
     for _ in range(1_000):
         way.record_agreement()
     assert way.ms == least_ms

@@ -159,6 +159,15 @@ def test_memory_and_time_are_bounded() -> None:
     assert len(later.share._answered) < 4 * APART_PARTS
 
 
+def test_answers_of_a_gateway_whose_levels_are_always_old_are_forgotten_too() -> None:
+    """Before: each was held for ever, as old levels ended the look at them before any was dropped."""
+    window = Window(sliding())
+    for number in range(4 * CALLS_MAX):
+        window.hear(100 * number, 1_000 + number // 5)
+    assert window.share.ppm is None
+    assert len(window.share._answered) < 2 * PERIOD_MS // 100
+
+
 def test_what_is_left_is_rounded_down() -> None:
     mirror = sliding()
     mirror.step = 100

@@ -63,3 +63,9 @@ def test_what_was_taken_a_minute_ago_is_forgotten() -> None:
 def test_no_more_than_a_part_of_the_bucket_is_kept() -> None:
     room = seen(*((1_000 * number, CAPACITY) for number in range(30)))
     assert room.tokens(CAPACITY, 30_000) == CAPACITY // CAPACITY_PARTS
+
+
+def test_no_more_bursts_than_those_of_a_minute_are_held_though_none_asks_for_them() -> None:
+    """Before: a limit whose only mirrors are windows remembered each burst for ever."""
+    room = seen(*((MERGED_MS * number, 1) for number in range(10 * SPAN_MS // MERGED_MS)))
+    assert len(room._bursts) <= SPAN_MS // MERGED_MS

@@ -4,7 +4,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS
 from headrace.broker.core.answers.refill_detection import Refill
-from headrace.broker.core.budget.shown_buckets import RETURNED_SOON_MS, TURNS_UNSHOWN_MS
+from headrace.broker.core.budget.shown_buckets import RETURNED_SOON_MS, TURNS_MAX, TURNS_UNSHOWN_MS
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from tests.unit.core.shown import CAPACITY, Limit
 
@@ -177,3 +177,14 @@ def test_each_of_two_buckets_keeps_the_mirror_that_has_its_size_in_whatever_orde
     assert sorted(size for size, _ in limit.sizes()) == [CAPACITY, 2 * CAPACITY]
     [window] = [mirror for mirror in limit.buckets if mirror.capacity == CAPACITY]
     assert isinstance(window, FixedWindowMirror), "it is the mirror that was known before"
+
+
+def test_no_more_buckets_are_shown_by_turns_than_servers_have() -> None:
+    """Before: a server whose limit moves up and down at each answer got a mirror of each size for 75 s."""
+    limit = Limit()
+    for turn in range(60):
+        low, high = CAPACITY + 2 * turn, CAPACITY + 2 * turn + 1
+        shown(limit, low, high, low, from_ms=300 * turn)
+    assert len(limit.sizes()) <= TURNS_MAX + 2
+    assert (CAPACITY + 2 * turn, MINUTE_MS) in limit.sizes()
+    assert (CAPACITY, MINUTE_MS) not in limit.sizes()

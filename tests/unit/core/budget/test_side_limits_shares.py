@@ -85,3 +85,12 @@ def test_a_long_time_without_levels_changes_nothing() -> None:
     limit = cached(201)
     limit.call(carries(CARRIED), 10 * MINUTE_MS, answer((60_000, 59_000, "1s")))
     assert amount(limit) == pytest.approx(402, abs=3)
+
+
+def test_shares_of_sizes_that_no_window_has_any_more_are_dropped() -> None:
+    """Before: a server whose limit moves left the answers of each size behind."""
+    limit = Limit()
+    for number in range(50):
+        size = SIZE + number
+        limit.call(carries(CARRIED), 2_000 * number, shows(KIND, size, size - CARRIED, "60s"))
+    assert len(limit.budget.sides._limits[KIND]._shares) == 1

@@ -4,12 +4,12 @@ from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetr
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
-from headrace.broker.core.budget.stated_age import AGE_MAX_MS, FAR_PARTS, FIGURES_MAX, StatedAge
+from headrace.broker.core.budget.stated_age import AGE_MAX_MS, FIGURES_MAX, SPENT_PARTS, StatedAge
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from tests.unit.core.mirroring import WAY_MS
 
 CAPACITY = 60_000  # of a minute: one token a millisecond
-FAR = CAPACITY // FAR_PARTS
+FAR = CAPACITY // SPENT_PARTS
 WINDOW = FixedWindowMirror(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, MINUTE_MS, CAPACITY)
 
 

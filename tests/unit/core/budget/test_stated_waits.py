@@ -11,7 +11,7 @@ from headrace.broker.core.budget.stated_waits import (
     KEPT_IN_A_ROW,
     KEPT_WAIT_MS,
     LATE_MS,
-    MANY_ROWS,
+    MANY_IN_A_ROW,
     TRUSTED,
     TRUSTED_MS,
     TRUSTED_TIMES,
@@ -124,10 +124,10 @@ def test_a_wait_far_longer_than_those_that_proved_true_is_tested() -> None:
 
 def test_after_many_refusals_in_a_row_a_long_wait_is_tested_seldom_and_never_beyond_its_end() -> None:
     """Before: a limit of a day that was spent while a rate was measured was asked every sixteen seconds, for hours."""
-    rests = Row().refuse(21_600_000, times=MANY_ROWS + 1).rests
+    rests = Row().refuse(21_600_000, times=MANY_IN_A_ROW + 1).rests
     assert rests[-2:] == [BACKOFF_MAX_MS, BACKOFF_LONG_MS]
-    assert StatedWaits().record_refusal(70_000, MANY_ROWS + 1, 0) == 70_000
-    assert StatedWaits().record_refusal(None, MANY_ROWS + 1, 0) == BACKOFF_MAX_MS
+    assert StatedWaits().record_refusal(70_000, MANY_IN_A_ROW + 1, 0) == 70_000
+    assert StatedWaits().record_refusal(None, MANY_IN_A_ROW + 1, 0) == BACKOFF_MAX_MS
 
 
 # ------------------------------------------------------------------ the end that several refusals state

@@ -9,8 +9,8 @@ from headrace.broker.core.budget.sliding_sum import SLOT_MS
 from headrace.broker.core.budget.window_mirrors import (
     CORRECTIONS_MAX,
     FINE_MS,
+    FINE_PERIOD_MS,
     REMEMBERED_MAX,
-    SHORT_MS,
     SlidingWindowMirror,
 )
 from headrace.broker.core.units import ROUNDING_TOKENS
@@ -82,10 +82,10 @@ def test_a_charge_counts_for_the_period_and_the_longest_admission_delay_known(wa
 
 
 def test_a_short_window_is_counted_finely() -> None:
-    slider = SlidingWindowMirror(LimitMetric.REQUESTS, 5, SHORT_MS, 0, SentCalls())
+    slider = SlidingWindowMirror(LimitMetric.REQUESTS, 5, FINE_PERIOD_MS, 0, SentCalls())
     for number in range(5):
         slider.pay(1, number, 3)
-    assert slider.payable_at(1, 0, 3) == SHORT_MS + DELAY_MAX_MS + FINE_MS
+    assert slider.payable_at(1, 0, 3) == FINE_PERIOD_MS + DELAY_MAX_MS + FINE_MS
 
 
 def test_what_was_sent_before_the_window_was_known_counts_and_what_is_older_does_not() -> None:

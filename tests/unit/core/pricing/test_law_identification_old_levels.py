@@ -33,3 +33,10 @@ def test_a_law_is_found_out_by_levels_that_are_as_old_as_is_known() -> None:
     """Before: short spans convicted each law by turns, and calls were priced by another one every few seconds."""
     assert told_old_levels(0).evidence.believed is not Law.CHAT_LEGACY
     assert told_old_levels(3_000).evidence.believed is Law.CHAT_LEGACY
+
+
+def test_a_glance_allows_for_the_age_of_levels_too() -> None:
+    """Before: the believed law fitted no shortest span, so each glance ended in a comparison with every law."""
+    witness = told_old_levels(3_000)
+    assert witness.evidence.settled
+    assert witness._fits(899, Remaining(0, 180_000, 60_000), 1)
