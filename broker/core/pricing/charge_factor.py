@@ -7,11 +7,12 @@ Some servers charge a law's figure times a factor of their own. Where they name 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from headrace.broker.core.units import PPM
+from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 
 SAMPLES: Final = 3  # charges that one factor must explain
 DIFFERING_PPM: Final = 100_000  # by so much at least the largest exceeds the smallest: any law fits calls of one size
 OFF_TOKENS: Final = 1  # the server rounds, and so do we
+NARROW_PARTS: Final = 50  # of a factor that is believed: charges of a few tokens show none, but any surcharge of two
 FACTOR_PPM: Final = (PPM // 4, 4 * PPM)  # beyond that, something else explains the charges
 
 
@@ -34,7 +35,7 @@ class ChargeFactor:
 
     def __init__(self, never: int | None = None, ppm: int = PPM) -> None:
         """`never` is the index of a law that has no factor: it charges what was billed. `ppm`: found before."""
-        self.ppm = max(FACTOR_PPM[0], min(FACTOR_PPM[1], ppm))
+        self.ppm = ppm if FACTOR_PPM[0] <= ppm <= FACTOR_PPM[1] else PPM
         self.law: int | None = None
         self._never = never
         self._samples: tuple[_Sample, ...] = ()
@@ -64,7 +65,10 @@ class ChargeFactor:
             return None
         low = max((each.requested - OFF_TOKENS) * PPM // each.tokens[law] for each in self._samples)
         high = min(-(-(each.requested + OFF_TOKENS) * PPM // each.tokens[law]) for each in self._samples)
-        return (low, high) if FACTOR_PPM[0] <= low <= high <= FACTOR_PPM[1] else None
+        if not FACTOR_PPM[0] <= low <= high <= FACTOR_PPM[1] or (high - low) * NARROW_PARTS > low:
+            return None
+        is_exact = all(abs(each.requested - each.tokens[law]) <= ROUNDING_TOKENS for each in self._samples)
+        return (min(low, PPM), max(high, PPM)) if is_exact else (low, high)
 
     def applied(self, tokens: int) -> int:
         """Return the charge of a call for which the law says `tokens`."""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from headrace.broker.core.pricing.charge_factor import FACTOR_PPM, SAMPLES, ChargeFactor
-from headrace.broker.core.units import PPM
+from headrace.broker.core.pricing.charge_factor import SAMPLES, ChargeFactor
+from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 
 SIZES = ((100, 400), (250, 350), (120, 700), (300, 520))
 
@@ -41,6 +41,27 @@ def test_charges_that_no_factor_explains_show_none() -> None:
     factor = ChargeFactor()
     for tokens in SIZES:
         assert not factor.record(tokens, tokens[1] + 300)
+    assert factor.ppm == PPM
+
+
+@pytest.mark.parametrize("sizes", [(5, 6, 7), (40, 45, 50), (100, 110, 120)])
+def test_a_surcharge_within_rounding_is_no_factor(sizes: tuple[int, ...]) -> None:
+    """Before: texts of five tokens that cost seven made every call dearer by a third, and large ones too large."""
+    factor = ChargeFactor()
+    assert not any(factor.record((each,), each + ROUNDING_TOKENS) for each in sizes)
+    assert factor.ppm == PPM
+
+
+def test_a_factor_that_is_known_stays_where_charges_fit_it_and_the_law_alike() -> None:
+    factor = ChargeFactor()
+    learned(factor, 1.015, sizes=((100, 1_000), (250, 700), (120, 2_000)))
+    assert factor.ppm == pytest.approx(1.015 * PPM, rel=0.003)
+    assert not any(learned(factor, 1.015, sizes=((50, 100), (60, 110), (70, 120))))
+
+
+def test_charges_of_a_few_tokens_show_no_factor() -> None:
+    factor = ChargeFactor()
+    assert not any(factor.record((each,), 2 * each) for each in (5, 6, 7, 40))
     assert factor.ppm == PPM
 
 
@@ -87,6 +108,6 @@ def test_no_charge_is_less_than_one_token() -> None:
     assert ChargeFactor(None, PPM // 4).applied(1) == 1
 
 
-@pytest.mark.parametrize(("inherited", "ppm"), [(1_430_000, 1_430_000), (0, FACTOR_PPM[0]), (10**12, FACTOR_PPM[1])])
+@pytest.mark.parametrize(("inherited", "ppm"), [(1_430_000, 1_430_000), (0, PPM), (10**12, PPM)])
 def test_a_predecessors_factor_is_believed_within_reason(inherited: int, ppm: int) -> None:
     assert ChargeFactor(None, inherited).ppm == ppm
