@@ -9,7 +9,8 @@ Refusals without an admission between them are a row.
 Each test that is refused costs a 429, and two things spare most of them. What the tests themselves are told: a server
 that counts down to one instant means it, and one that always says a minute never does. So an end that several refusals
 of a row state is tested once half way, and then kept. And what the last row took, as a part of the wait that it stated:
-tests begin after half of that. Likewise a short wait that was kept in vain is lengthened by half of what was missing.
+tests begin after half of that, and after five minutes at most. Likewise a
+short wait that was kept in vain is lengthened by half of what was missing.
 """
 
 from typing import Final
@@ -108,6 +109,7 @@ class StatedWaits:
             unkept = row > KEPT_IN_A_ROW and not self._agreed  # waits that were kept, and refused all the same
             late_ms = min(BACKOFF_MAX_MS, self._late_ms // EXPECTED_PARTS) if self._are_kept else 0
             return max(BACKOFF_LEAST_MS, wait_ms + late_ms, own_ms if unkept else 0)
+        expected_ms = wait_ms * self._part_ppm // PPM // EXPECTED_PARTS
         if self._agreed:  # it counts down to an instant, which is tested half way
-            own_ms = max(own_ms, wait_ms // 2)
-        return min(max(own_ms, wait_ms * self._part_ppm // PPM // EXPECTED_PARTS), wait_ms)
+            expected_ms = max(expected_ms, wait_ms // 2)
+        return min(max(own_ms, min(expected_ms, BACKOFF_LONG_MS)), wait_ms)

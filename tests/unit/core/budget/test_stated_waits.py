@@ -211,3 +211,13 @@ def test_a_long_wait_says_nothing_of_short_ones_nor_a_row_with_both() -> None:
     assert Row().refuse(LONG_MS, times=6).admit().refuse(SOON_MS).rests == [SOON_MS]
     assert Row().refuse(SOON_MS).count_down(LONG_MS).admit().refuse(SOON_MS).rests == [SOON_MS]
     assert Row().refuse(SOON_MS).refuse(LONG_MS, times=6).admit().refuse(LONG_MS).rests == [BACKOFF_FIRST_MS]
+
+
+def test_a_wait_of_hours_is_tested_every_five_minutes_whatever_was_learned() -> None:
+    """Before: after ten hours, if two refusals stated one end, or if waits of a minute had helped."""
+    day_ms = 20 * 3_600_000
+    row = Row().refuse(day_ms)
+    row.refuse(day_ms - row.rests[0])
+    assert row.rests[1] == BACKOFF_LONG_MS
+    learned = Row().count_down(LONG_MS).admit()
+    assert learned.refuse(day_ms).rests[0] <= BACKOFF_LONG_MS
