@@ -187,8 +187,8 @@ class RefillEvidence:
             loose = period_ms <= SHORT_MS and period_ms % SECOND_MS == 0  # a shorter time, rounded up, looks the same
             pattern = RefillPattern(Refill.SLIDING, period_ms, loose=loose)
         elif self._window_ms() <= SHORT_MS:
-            # any other window has a longer `reset` meanwhile, or passes its mark
-            pattern = self._short_window(now_ms) if self._last_ms - self._first_ms > SHORT_MS else None
+            # any other window has a longer `reset` meanwhile, or passes its mark; a call may be a second on its way
+            pattern = self._short_window(now_ms) if self._last_ms - self._first_ms > SHORT_MS + SECOND_MS else None
         elif self._mark.known and FIXED not in self._ruled_out:
             pattern = RefillPattern(FIXED, self._window_ms(), self._mark.high)
         else:

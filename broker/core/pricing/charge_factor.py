@@ -23,7 +23,7 @@ class _Sample(NamedTuple):
     requested: int
 
 
-class ChargeFactor:
+class PriceFactor:
     """The factor of one endpoint's charges at one limit.
 
     Attributes:

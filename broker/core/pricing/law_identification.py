@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 from headrace.broker.core.answers.refill_detection import RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.endpoints import Law, Shape, facts_of
-from headrace.broker.core.pricing.charge_factor import ChargeFactor
+from headrace.broker.core.pricing.charge_factor import PriceFactor
 from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, DebitHistory, DebitSpan
 from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from headrace.broker.core.pricing.laws import Prices
@@ -99,7 +99,7 @@ class LawIdentification:
         self._is_of_responses = facts_of(prices.endpoint).shape is Shape.RESPONSE
         self._laws = prices.laws
         self._usage_index = prices.laws.index(Law.USAGE) if Law.USAGE in prices.laws else None
-        self._factor = None if factor_ppm == PPM else ChargeFactor(self._usage_index, factor_ppm)  # until one is needed
+        self._factor = None if factor_ppm == PPM else PriceFactor(self._usage_index, factor_ppm)  # until one is needed
         self._admissions = DebitHistory(len(prices.laws), of_all=of_all)
         # with the outputs, and without: a span that fits both shows nothing
         self._endings = DebitHistory(2, of_ends=True, of_all=of_all)
@@ -258,8 +258,8 @@ class LawIdentification:
         return self._sizes().applied(law, tokens, prices.uncapped, self.outputs.of(prices.template))
 
     def least(self, prices: Prices) -> int:
-        """Return the least charge of a call, by any law that is not refuted; unshown input is left out."""
-        tokens = self._factored(prices.tokens)
+        """Return the least charge by any law not refuted, without unshown input; as if the factor had gone, if less."""
+        tokens = tuple(map(min, self._factored(prices.tokens), prices.tokens))
         return min(tokens[index] for index in self.evidence.possible())
 
     def uncapped_size(self) -> int:
@@ -280,7 +280,7 @@ class LawIdentification:
         if usage is not None and self._usage_index is not None:
             charges = (*charges[: self._usage_index], usage.input + usage.output, *charges[self._usage_index + 1 :])
         if not prices.uncapped and prices.unshown is None:
-            self._factor = ChargeFactor(self._usage_index) if self._factor is None else self._factor
+            self._factor = PriceFactor(self._usage_index) if self._factor is None else self._factor
             before_ppm = self._factor.ppm
             if self._factor.record(charges, requested):  # what was debited before has it too
                 self._admissions.reprice(self._factor.ppm, before_ppm)

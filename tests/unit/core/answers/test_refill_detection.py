@@ -197,7 +197,7 @@ def test_a_bucket_and_a_sliding_window_are_believed_though_a_counter_is_ruled_ou
 def test_a_limit_of_few_calls_is_told_by_as_many_figures_as_there_are() -> None:
     """Before: a window of four calls a second never showed a fourth figure, and was taken for four a minute."""
     listener = Listener()
-    for call in range(12):
+    for call in range(13):
         at_ms = 260 * call
         believed = listener.hear(1 + call % 3, 1_000 - at_ms % 1_000, at_ms, capacity=4)
     assert believed is not None

@@ -45,21 +45,21 @@ class Counter:
 
 
 def test_a_short_counter_is_mirrored_as_a_bucket_until_no_longer_window_looks_like_it_and_as_one_then() -> None:
-    assert isinstance(Counter().answered(12).limit.only(), Mirror)
-    counter = Counter().answered(14)
+    assert isinstance(Counter().answered(18).limit.only(), Mirror)
+    counter = Counter().answered(19)
     mirror = counter.limit.only()
     assert isinstance(mirror, FixedWindowMirror)
     heard_ms = counter.sent[-1][1] + LONG_MS
-    mirror.pay(TOKENS, 14, heard_ms)
+    mirror.pay(TOKENS, 19, heard_ms)
     assert mirror.payable_at(CAPACITY, 0, heard_ms) == heard_ms - heard_ms % SECOND_MS + SECOND_MS + 1
 
 
 def test_a_short_counter_holds_at_first_what_the_calls_since_its_beginning_have_left() -> None:
     """Before: it held what an answer had stated, which was that of a window long over."""
     counter = Counter()
-    for number in [counter.call() for _ in range(33)][:14]:
+    for number in [counter.call() for _ in range(38)][:19]:
         counter.answer(number)
-    heard_ms = counter.sent[13][1] + LONG_MS
+    heard_ms = counter.sent[18][1] + LONG_MS
     lately = [at_ms for _, at_ms in counter.sent if at_ms > heard_ms - heard_ms % SECOND_MS - DELAY_MAX_MS]
     mirror = counter.limit.only()
     assert isinstance(mirror, FixedWindowMirror)

@@ -2,19 +2,19 @@
 
 import pytest
 
-from headrace.broker.core.pricing.charge_factor import SAMPLES, ChargeFactor
+from headrace.broker.core.pricing.charge_factor import SAMPLES, PriceFactor
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 
 SIZES = ((100, 400), (250, 350), (120, 700), (300, 520))
 
 
-def learned(factor: ChargeFactor, times: float, law: int = 1, sizes: tuple[tuple[int, ...], ...] = SIZES) -> list[bool]:
+def learned(factor: PriceFactor, times: float, law: int = 1, sizes: tuple[tuple[int, ...], ...] = SIZES) -> list[bool]:
     return [factor.record(tokens, round(tokens[law] * times)) for tokens in sizes]
 
 
 @pytest.mark.parametrize("times", [0.8, 1.29, 1.43, 2.0])
 def test_a_few_charges_of_different_calls_show_the_factor_and_its_law(times: float) -> None:
-    factor = ChargeFactor()
+    factor = PriceFactor()
     assert learned(factor, times) == [False, False, True, False]
     assert factor.law == 1
     assert factor.ppm == pytest.approx(times * PPM, rel=0.003)
@@ -22,23 +22,23 @@ def test_a_few_charges_of_different_calls_show_the_factor_and_its_law(times: flo
 
 
 def test_until_then_and_where_charges_are_a_laws_own_nothing_changes() -> None:
-    factor = ChargeFactor()
+    factor = PriceFactor()
     assert factor.applied_to((100, 400)) == (100, 400)
     learned(factor, 1.4, sizes=SIZES[: SAMPLES - 1])
     assert (factor.ppm, factor.applied(400)) == (PPM, 400)
-    factor = ChargeFactor()
+    factor = PriceFactor()
     assert not any(learned(factor, 1.0))
     assert (factor.ppm, factor.applied(400)) == (PPM, 400)
 
 
 def test_calls_of_about_one_size_show_no_factor() -> None:
-    factor = ChargeFactor()
+    factor = PriceFactor()
     alike = tuple((100, 400 + each) for each in range(SAMPLES + 2))
     assert not any(learned(factor, 1.4, sizes=alike))
 
 
 def test_charges_that_no_factor_explains_show_none() -> None:
-    factor = ChargeFactor()
+    factor = PriceFactor()
     for tokens in SIZES:
         assert not factor.record(tokens, tokens[1] + 300)
     assert factor.ppm == PPM
@@ -47,40 +47,40 @@ def test_charges_that_no_factor_explains_show_none() -> None:
 @pytest.mark.parametrize("sizes", [(5, 6, 7), (40, 45, 50), (100, 110, 120)])
 def test_a_surcharge_within_rounding_is_no_factor(sizes: tuple[int, ...]) -> None:
     """Before: texts of five tokens that cost seven made every call dearer by a third, and large ones too large."""
-    factor = ChargeFactor()
+    factor = PriceFactor()
     assert not any(factor.record((each,), each + ROUNDING_TOKENS) for each in sizes)
     assert factor.ppm == PPM
 
 
 def test_a_factor_that_is_known_stays_where_charges_fit_it_and_the_law_alike() -> None:
-    factor = ChargeFactor()
+    factor = PriceFactor()
     learned(factor, 1.015, sizes=((100, 1_000), (250, 700), (120, 2_000)))
     assert factor.ppm == pytest.approx(1.015 * PPM, rel=0.003)
     assert not any(learned(factor, 1.015, sizes=((50, 100), (60, 110), (70, 120))))
 
 
 def test_charges_of_a_few_tokens_show_no_factor() -> None:
-    factor = ChargeFactor()
+    factor = PriceFactor()
     assert not any(factor.record((each,), 2 * each) for each in (5, 6, 7, 40))
     assert factor.ppm == PPM
 
 
 @pytest.mark.parametrize("times", [0.1, 9.0])
 def test_a_factor_beyond_reason_is_none(times: float) -> None:
-    factor = ChargeFactor()
+    factor = PriceFactor()
     assert not any(learned(factor, times))
     assert factor.ppm == PPM
 
 
 def test_a_law_that_charges_what_is_billed_has_none() -> None:
-    factor = ChargeFactor(1)
+    factor = PriceFactor(1)
     assert not any(learned(factor, 1.4))
     assert any(learned(factor, 1.4, law=0))
     assert (factor.law, factor.applied_to((100, 400))) == (0, (140, 400))
 
 
 def test_a_factor_stays_until_the_last_charges_all_have_another_one() -> None:
-    factor = ChargeFactor()
+    factor = PriceFactor()
     learned(factor, 1.4)
     assert factor.record((200, 600), 2_000) is False, "no factor explains this one"
     assert factor.ppm == pytest.approx(1.4 * PPM, rel=0.003)
@@ -90,7 +90,7 @@ def test_a_factor_stays_until_the_last_charges_all_have_another_one() -> None:
 
 
 def test_another_law_may_have_the_same_factor() -> None:
-    factor = ChargeFactor()
+    factor = PriceFactor()
     learned(factor, 1.4)
     learned(factor, 1.4, law=0)
     assert factor.law == 0
@@ -98,16 +98,16 @@ def test_another_law_may_have_the_same_factor() -> None:
 
 
 def test_of_two_laws_that_explain_all_the_one_without_a_factor_does() -> None:
-    factor = ChargeFactor()
+    factor = PriceFactor()
     for each in (200, 300, 450):
         assert not factor.record((each // 2, each), each)
     assert factor.ppm == PPM
 
 
 def test_no_charge_is_less_than_one_token() -> None:
-    assert ChargeFactor(None, PPM // 4).applied(1) == 1
+    assert PriceFactor(None, PPM // 4).applied(1) == 1
 
 
 @pytest.mark.parametrize(("inherited", "ppm"), [(1_430_000, 1_430_000), (0, PPM), (10**12, PPM)])
 def test_a_predecessors_factor_is_believed_within_reason(inherited: int, ppm: int) -> None:
-    assert ChargeFactor(None, inherited).ppm == ppm
+    assert PriceFactor(None, inherited).ppm == ppm

@@ -33,7 +33,7 @@ def test_refusals_that_name_their_charges_show_the_law_and_its_factor() -> None:
     assert witness.evidence.believed is Law.CHAT_LEGACY
     asked = prices(2)
     assert witness.price(asked) == pytest.approx(asked.tokens[LEGACY] * TIMES, abs=2)
-    assert witness.least(asked) == witness.price(asked), "no other law is possible"
+    assert witness.least(asked) == asked.tokens[LEGACY], "no other law is possible, but the factor may hold no more"
     before = LawIdentification(prices(0), None)
     assert (before.price(asked), before.least(asked)) == (max(asked.tokens), min(asked.tokens))
 
@@ -43,7 +43,9 @@ def test_before_any_law_is_believed_the_dearest_has_the_factor() -> None:
     witness = LawIdentification(asked, None, factor_ppm=2 * PPM)
     assert witness.price(asked) == 2 * max(asked.tokens)
     place = asked.laws.index(Law.USAGE)
-    assert witness.least(asked) == min(asked.tokens[place], 2 * min(asked.tokens)), "usage has no factor"
+    assert witness.least(asked) == min(asked.tokens)
+    small = LawIdentification(asked, None, factor_ppm=PPM // 2)
+    assert small.least(asked) == min(asked.tokens[place], -(-min(asked.tokens) // 2))
 
 
 def test_answers_after_that_fit_and_so_do_those_of_calls_sent_before() -> None:
