@@ -14,6 +14,7 @@ import pytest
 
 from headrace.broker.core.answers.verdict import Answer, judge
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.core.pricing.laws import Prices
 
 MINUTE = 60_000
 
@@ -106,11 +107,14 @@ class Play:
 
     def send_all(self, now_ms: int) -> int | None:
         for attempt in self.order:
-            charge = self.refused[0] if self.refused else self.head
-            at_ms = self.budget.payable_at(charge[0], now_ms)
+            stated = bool(self.refused)
+            charge = self.refused[0] if stated else self.head
+            prices = Prices.flat(charge[0])
+            price = charge[0] if stated else self.budget.price(prices)
+            at_ms = self.budget.payable_at(price, now_ms, stated=stated, prices=prices)
             if at_ms is None or at_ms > now_ms:
                 return at_ms
-            self.budget.reserve(attempt, charge[0], now_ms)
+            self.budget.reserve(attempt, price, now_ms, stated=stated, prices=prices)
             if self.refused:
                 self.refused.pop(0)
             else:

@@ -11,6 +11,7 @@ from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 
 SAMPLES: Final = 3  # charges that one factor must explain
 DIFFERING_PPM: Final = 100_000  # by so much at least the largest exceeds the smallest: any law fits calls of one size
+NEAR_PARTS: Final = 100  # charges may be off by one part of them, beside rounding, while a factor stays
 OFF_TOKENS: Final = 1  # the server rounds, and so do we
 NARROW_PARTS: Final = 50  # of a factor that is believed: charges of a few tokens show none, but any surcharge of two
 FACTOR_PPM: Final = (PPM // 4, 4 * PPM)  # beyond that, something else explains the charges
@@ -49,7 +50,10 @@ class PriceFactor:
         if len(self._samples) < SAMPLES:
             return False
         fitting = {law: ppm for law in range(len(tokens)) if (ppm := self._explains(law)) is not None}
-        if not fitting or (self.law in fitting and _contains(fitting[self.law], self.ppm)):
+        near = next((law for law in fitting if self.ppm != PPM and self._is_near(law)), None)
+        if near is not None:
+            self.law = near
+        if not fitting or near is not None:
             return False
         before = self.ppm
         law, (low, high) = next(
@@ -57,6 +61,13 @@ class PriceFactor:
         )
         self.law, self.ppm = law, PPM if _contains((low, high), PPM) else (low + high) // 2
         return self.ppm != before
+
+    def _is_near(self, law: int) -> bool:
+        """Return whether the present factor explains all samples but for a little: each change reprices all calls."""
+        return all(
+            NEAR_PARTS * (abs(self.applied(each.tokens[law]) - each.requested) - ROUNDING_TOKENS) <= each.requested
+            for each in self._samples
+        )
 
     def _explains(self, law: int) -> tuple[int, int] | None:
         """Return the least and the greatest factor, in ppm, by which a law explains all samples; None: none does."""

@@ -111,3 +111,21 @@ def test_no_charge_is_less_than_one_token() -> None:
 @pytest.mark.parametrize(("inherited", "ppm"), [(1_430_000, 1_430_000), (0, PPM), (10**12, PPM)])
 def test_a_predecessors_factor_is_believed_within_reason(inherited: int, ppm: int) -> None:
     assert PriceFactor(None, inherited).ppm == ppm
+
+
+def test_charges_that_are_off_by_a_little_change_no_factor() -> None:
+    """Before: each refusal of a server whose charges vary by two tokens repriced all calls."""
+    factor = PriceFactor()
+    learned(factor, 1.7)
+    before = factor.ppm
+    for off in (-2, 2, -1, 1, 2, 2, -2, -2, 0):
+        for tokens in SIZES:
+            assert not factor.record(tokens, round(1.7 * tokens[1]) + off)
+    assert factor.ppm == before
+    assert any(learned(factor, 1.75))
+
+
+def test_an_inherited_factor_that_explains_charges_stays_and_has_their_law() -> None:
+    factor = PriceFactor(None, 1_700_000)
+    assert not any(learned(factor, 1.7))
+    assert (factor.law, factor.ppm) == (1, 1_700_000)
