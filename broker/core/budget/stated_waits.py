@@ -9,8 +9,8 @@ Refusals without an admission between them are a row.
 Each test that is refused costs a 429, and two things spare most of them. What the tests themselves are told: a server
 that counts down to one instant means it, and one that always says a minute never does. So an end that several refusals
 of a row state is tested once half way, and then kept. And what the last row took, as a part of the wait that it stated:
-tests begin after half of that, and after five minutes at most. Likewise a
-short wait that was kept in vain is lengthened by half of what was missing.
+tests begin after half of that, and after five minutes at most. Likewise a short wait that was kept in vain is
+lengthened by half of what was missing.
 """
 
 from typing import Final
