@@ -189,17 +189,19 @@ class AdmissionGuide:
         if not self._ramp.active(now_ms):
             return now_ms
         ramped_ms = self._ramp.may_send_at(now_ms)
-        if ramped_ms > now_ms or not self._ramp.always:
+        if ramped_ms > now_ms:
             return ramped_ms
         unanswered = self._ramp.unanswered(now_ms)
         calls = unanswered.calls
         if not calls:
             return now_ms
-        for mirror in filter(_is_long_window, self._buckets):
+        for mirror in self._buckets:
             of_calls = mirror.metric is LimitMetric.REQUESTS
             amount, open_amount = (1, calls) if of_calls else (paid, unanswered.tokens)
-            if not _may_join(mirror, amount, open_amount, calls, now_ms):
+            if mirror.period_ms >= TAPERED_MS and not _may_join(mirror, amount, open_amount, calls, now_ms):
                 return unanswered.heard_ms
+        if not self._ramp.always:
+            return now_ms
         for mirror, amount, mean in self._sides.windows(prices, TAPERED_MS):
             if not _may_join(mirror, amount, mean * calls, calls, now_ms):
                 return unanswered.heard_ms
@@ -371,13 +373,13 @@ def _is_long_window(mirror: AnyMirror) -> bool:
 
 
 def _may_join(mirror: AnyMirror, amount: int, unanswered: int, calls: int, now_ms: int) -> bool:
-    """Return whether one more call may follow `calls` unanswered ones, which take `unanswered`, into a window.
+    """Return whether one more call may follow `calls` unanswered ones, which take `unanswered`, into a limit.
 
     A window is spent at once, and may hold less than is believed. So these may take no more than half of what is left
-    after this call: towards the end of the window few are refused together. From `OPENING_CALLS` on they may take at
-    most what `SILENCE_MS` lets through at `SPENT_IN_PARTS` times the window's rate. Neither bounds the call itself: a
-    large one would wait for a pause of the small ones.
+    after this call: towards the end of the window few are refused together. A bucket is always near its end. From
+    `OPENING_CALLS` on they may take at most what `SILENCE_MS` lets through at `SPENT_IN_PARTS` times the limit's rate.
+    Neither bounds the call itself: a large one would wait for a pause of the small ones.
     """
-    if unanswered * UNANSWERED_PARTS > mirror.low(now_ms) - amount:
+    if mirror.refill is not BUCKET and unanswered * UNANSWERED_PARTS > mirror.low(now_ms) - amount:
         return False
     return calls < OPENING_CALLS or unanswered * mirror.period_ms <= mirror.capacity * SILENCE_MS * SPENT_IN_PARTS

@@ -3,9 +3,10 @@
 The mirrors may be wrong about what can be paid. Without a ramp the error costs as many refusals as calls are waiting:
 all are sent in the same instant, long before the first refusal comes back. So for some time after a refusal, and
 wherever a window of ten seconds or longer is spent at once, at most twice as many calls may be unanswered within
-`SILENCE_MS` as were admitted in the last second, and one at least. A refusal comes back sooner than that; a call about
-which the server has been silent for so long was admitted. A burst of a hundred calls takes five such steps after its
-first call, as in the slow start of congestion control (RFC 5681).
+`SILENCE_MS` as were admitted of the last `COUNTED_MS`, and one at least. A refusal comes back sooner than that; a call
+about which the server has been silent for so long was admitted. A burst of a hundred calls takes five such steps after
+its first call, as in the slow start of congestion control (RFC 5681); a flow of ten calls a second may become one of
+forty, and no wave of twenty.
 """
 
 from collections import deque
@@ -13,7 +14,7 @@ from typing import Final, NamedTuple
 
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 
-COUNTED_MS: Final = 1_000
+COUNTED_MS: Final = 3 * SILENCE_MS  # the rounds whose calls have been answered, and the one whose answers may still come
 UNANSWERED_PER_ADMITTED: Final = 2
 ACTIVE_MS: Final = 600_000
 OPENING_MS: Final = 10_000
@@ -29,7 +30,7 @@ class UnansweredCalls(NamedTuple):
 
 
 class BurstRamp:
-    """The calls of one limit in the last second, and how many more may follow.
+    """The calls of one limit in the last `COUNTED_MS`, and how many more may follow.
 
     Attributes:
         always: Bursts begin small though none was refused: windows are spent at once.
@@ -48,7 +49,7 @@ class BurstRamp:
 
     def __init__(self, opened_ms: int | None = None) -> None:
         """`opened_ms`: when the first call is sent to an unknown server; None: it is known."""
-        self._sent: deque[int] | None = None  # when each call of the last second was sent
+        self._sent: deque[int] | None = None  # when each call of the last `COUNTED_MS` was sent
         self._open: deque[tuple[int, int]] | None = None  # those without an answer, and the tokens of each
         self._open_tokens = 0
         self._refused = False

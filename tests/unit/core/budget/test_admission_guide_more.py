@@ -117,9 +117,15 @@ def windowed(period_ms: int, left: int = 1_000) -> Rig:
     rig.now_ms += 1_000
     rig.buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, RATE, period_ms, rig.now_ms + 5_000, left))
     rig.buckets.believe(LimitMetric.REQUESTS, 10**6, MINUTE_MS, rig.now_ms)
-    for _ in range(100):
-        rig.call(paid=0)
+    return flowing(rig)
+
+
+def flowing(rig: Rig) -> Rig:
+    """A hundred calls have been admitted just now, so that the ramp alone would allow two hundred more."""
+    calls = [rig.send(0) for _ in range(100)]
     rig.now_ms += SILENCE_MS
+    for call in calls:
+        rig.end(call)
     return rig
 
 
@@ -146,6 +152,17 @@ def test_towards_the_end_of_a_window_of_calls_fewer_may_be_refused_together() ->
 def test_a_window_is_spent_evenly_but_eight_times_as_fast_as_it_must_be() -> None:
     spent = 100 * sent_at_once(windowed(TAPERED_MS, RATE), 100)
     assert spent == pytest.approx(8 * RATE * SILENCE_MS // TAPERED_MS, abs=100)
+
+
+@pytest.mark.parametrize(("period_ms", "paid"), [(TAPERED_MS, 100), (MINUTE_MS, 20)])
+def test_after_a_refusal_a_bucket_is_spent_no_faster_than_a_window(period_ms: int, paid: int) -> None:
+    """Before: one that was another limit's, or old, cost a wave of 190 refusals: all that it seemed to hold at once."""
+    rig = Rig(UNKNOWN, tokens=None)
+    rig.call(REFUSED)
+    rig.now_ms += 1_000
+    rig.buckets.believe(LimitMetric.TOKENS, RATE, period_ms, rig.now_ms)
+    spent = paid * sent_at_once(flowing(rig), paid)
+    assert spent == pytest.approx(8 * RATE * SILENCE_MS // period_ms, abs=paid)
 
 
 def test_towards_the_end_of_a_window_a_large_call_need_not_wait_until_no_small_one_is_unanswered() -> None:

@@ -81,10 +81,18 @@ def test_a_refusal_does_not_shorten_the_opening() -> None:
     assert ramp.active(ACTIVE_MS + OPENING_MS - 1)
 
 
-def test_each_step_triples_what_has_been_sent() -> None:
+def test_each_step_doubles_what_two_steps_before_it_have_sent() -> None:
     ramp = refused()
-    waves = [sends(ramp, step * SILENCE_MS) for step in range(5)]
-    assert waves == [1, 2, 6, 18, 54]
+    waves = [sends(ramp, step * SILENCE_MS) for step in range(6)]
+    assert waves == [1, 2, 6, 16, 44, 120]
+
+
+def test_a_wave_is_no_larger_than_the_flow_before_it_allows() -> None:
+    """Before: a flow of ten calls a second allowed a wave of twenty, when a level was believed that was none."""
+    ramp = refused()
+    for now_ms in range(0, 10_000, 100):
+        ramp.record_send(7, now_ms)
+    assert sends(ramp, 10_000) == 2 * (COUNTED_MS - SILENCE_MS) // 100 - 1
 
 
 def test_a_wave_waits_for_the_silence_about_the_one_before() -> None:
@@ -105,7 +113,7 @@ def test_an_admission_says_sooner_than_silence_that_the_calls_before_were_admitt
     assert sends(ramp, 60) == 6
 
 
-def test_what_was_admitted_longer_ago_than_a_second_allows_no_burst() -> None:
+def test_what_was_admitted_longer_ago_than_is_counted_allows_no_burst() -> None:
     ramp = refused()
     for step in range(5):
         sends(ramp, step * SILENCE_MS)
