@@ -314,8 +314,6 @@ class AdmissionGuide:
             self._record_refusal(attempt, call, verdict.wait_ms, now_ms)
         elif verdict.meaning in ADMITTED:
             self._ramp.record_admission(call.sent_ms)
-            if verdict.readings:
-                self._ramp.end_opening()
             if self._rate is not None:
                 self._rate.record_admission(attempt, call.sent_ms, now_ms)
             self._trust.record_admission(attempt, held=call.held)

@@ -62,11 +62,6 @@ class BurstRamp:
         """Return whether bursts begin small."""
         return self.always or now_ms < self._active_until_ms
 
-    def end_opening(self) -> None:
-        """Let bursts be large from the start: an answer has shown how much is left, and none was refused."""
-        if not self._refused:
-            self._active_until_ms = 0
-
     def record_refusal(self, now_ms: int) -> None:
         """Begin anew with one call, when the refusal of the last one sent would have come back."""
         self._refused = True

@@ -60,21 +60,6 @@ def test_before_an_unknown_server_bursts_begin_small_for_some_seconds() -> None:
     assert sends(ramp, 500 + OPENING_MS, 100) == 100
 
 
-def test_an_answer_that_shows_what_is_left_ends_the_opening() -> None:
-    ramp = BurstRamp(opened_ms=0)
-    ramp.end_opening()
-    assert not ramp.active(1)
-    assert ramp.may_send_at(1) == 1
-
-
-def test_after_a_refusal_no_answer_ends_it_early() -> None:
-    ramp = BurstRamp(opened_ms=0)
-    ramp.record_refusal(10)
-    ramp.end_opening()
-    assert ramp.active(10 + ACTIVE_MS - 1)
-    assert not ramp.active(10 + ACTIVE_MS)
-
-
 def test_a_refusal_does_not_shorten_the_opening() -> None:
     ramp = BurstRamp(opened_ms=ACTIVE_MS)
     ramp.record_refusal(0)
