@@ -14,7 +14,9 @@ from typing import Final, NamedTuple
 
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 
-COUNTED_MS: Final = 3 * SILENCE_MS  # the rounds whose calls have been answered, and the one whose answers may still come
+COUNTED_MS: Final = (
+    3 * SILENCE_MS
+)  # the rounds whose calls have been answered, and the one whose answers may still come
 UNANSWERED_PER_ADMITTED: Final = 2
 ACTIVE_MS: Final = 600_000
 OPENING_MS: Final = 10_000
