@@ -5,6 +5,7 @@ or where no limit is known but of requests, a rate is measured (`headrace.broker
 first refusal on, whether or not it is followed.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from headrace.broker.core.answers.meaning import ADMITTED
@@ -256,6 +257,8 @@ class AdmissionGuide:
         first = binding or self._buckets.shortest()
         others = (mirror for mirror in self._held_by if mirror is not first and mirror.period_ms < HOUR_MS)
         bounds = [Bound.of(mirror, paid, now_ms, kept_ppm) for mirror in (*([first] if first else []), *others)]
+        if bounds and binding is None:  # a limit of an hour is not spent yet: something else holds calls back
+            bounds[0] = replace(bounds[0], long=False)
         told = first is None or self._is_known(first)
         until_ms = now_ms
         if binding is not None:
@@ -380,4 +383,5 @@ def _may_join(mirror: AnyMirror, amount: int, unanswered: int, calls: int, now_m
     """
     if mirror.refill is not BUCKET and unanswered * UNANSWERED_PARTS > mirror.low(now_ms) - amount:
         return False
-    return calls < OPENING_CALLS or unanswered * mirror.period_ms <= mirror.capacity * SILENCE_MS * SPENT_IN_PARTS
+    period_ms = min(mirror.period_ms, MINUTE_MS)
+    return calls < OPENING_CALLS or unanswered * period_ms <= mirror.capacity * SILENCE_MS * SPENT_IN_PARTS

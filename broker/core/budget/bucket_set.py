@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric, Reading, Snapshot
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, REQUESTS, TOKENS, LimitMetric, Reading, Snapshot
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill, RefillPattern
 from headrace.broker.core.budget.bucket_mirror import Corrections, Mirror
 from headrace.broker.core.budget.inflow import Rates
@@ -174,9 +174,13 @@ class BucketSet:
         return rates, bars
 
     def are_ample(self, now_ms: int) -> bool:
-        """Return whether each bucket of tokens refills all the time and is at least half full."""
+        """Return whether each bucket of tokens refills all the time and is at least half full.
+
+        One of an hour or longer is there to be spent: as long as it can pay, it is ample.
+        """
         return all(
-            mirror.refill is BUCKET and 2 * mirror.low(now_ms) >= mirror.capacity for mirror in self._mirrors.of(TOKENS)
+            mirror.period_ms >= HOUR_MS or (mirror.refill is BUCKET and 2 * mirror.low(now_ms) >= mirror.capacity)
+            for mirror in self._mirrors.of(TOKENS)
         )
 
     def flow_ms(self, tokens: int) -> int:

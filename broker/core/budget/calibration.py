@@ -10,6 +10,8 @@ An answer is evidence of five things, taken in this order by `Budget.record_answ
 5. the delay until a call is admitted (admission_delay.py), or the tokens that other clients took.
 """
 
+from functools import partial
+
 from headrace.broker.core.answers.meaning import ADMITTED
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, TOKENS, LimitMetric, Snapshot
 from headrace.broker.core.answers.verdict import Meaning, Verdict
@@ -19,6 +21,7 @@ from headrace.broker.core.budget.burst_control import BurstControl
 from headrace.broker.core.budget.checkpoint import Checkpoint
 from headrace.broker.core.budget.cooldown import Cooldown
 from headrace.broker.core.budget.learned_limits import LearnedLimits
+from headrace.broker.core.budget.level_reach import LevelReaches
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.refusals import is_explained
 from headrace.broker.core.budget.reservation import Reservation
@@ -79,6 +82,7 @@ class Calibration:
         self.burst: BurstControl | None = None
         self.cooldown = Cooldown()
         self.sizes = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
+        self._reaches: LevelReaches | None = None  # until an answer shows a level
         self.excess = 0  # what the last answer's call paid beyond its charge; negative: too little
         self.repriced_ppm = PPM  # what recent calls pay now, of what they paid before the last answer
         if checkpoint is not None:
@@ -150,10 +154,14 @@ class Calibration:
 
     def believable(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> Verdict:
         """Return the verdict without the sizes that are not believed; the buckets of disproved ones are dropped."""
-        verdict = self.sizes.believable(verdict, lambda: self.tariff.least_of(attempt))
+        least = partial(self.tariff.least_of, attempt)
+        verdict = self.sizes.believable(verdict, least)
         for size, former in self.sizes.disproved.items():
             self._buckets.disown(size, former, call.number, now_ms)
-        return verdict
+        if not verdict.readings and not verdict.side_readings:
+            return verdict
+        self._reaches = self._reaches or LevelReaches()
+        return self._reaches.corrected(verdict, least, call.sent_ms, self._sends)
 
     def learn_charge(
         self, attempt: int, call: Reservation, verdict: Verdict, usage: TokenUsage | None, now_ms: int

@@ -175,6 +175,8 @@ class ShownBuckets:
         returned, is_soon = reading.capacity == header.former, order.now_ms - header.changed_ms <= RETURNED_SOON_MS
         header.returns = header.returns + (RETURNS_MIN if is_soon else 1) if returned else 0
         if header.returns < RETURNS_MIN:
+            if reading.capacity * FAR_PARTS <= header.capacity:  # another limit: what is ruled out was not of it
+                header.evidence = RefillEvidence()
             header.former, header.capacity, header.changed_ms = header.capacity, reading.capacity, order.now_ms
             header.rounding = Rounding()
             return header

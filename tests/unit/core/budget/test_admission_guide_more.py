@@ -165,6 +165,14 @@ def test_after_a_refusal_a_bucket_is_spent_no_faster_than_a_window(period_ms: in
     assert spent == pytest.approx(8 * RATE * SILENCE_MS // period_ms, abs=paid)
 
 
+def test_a_window_of_an_hour_is_spent_as_fast_as_one_of_a_minute() -> None:
+    """Before: 1.2 s of an hour's rate were one call of twenty that a minute let through."""
+    assert 100 * sent_at_once(windowed(MINUTE_MS, RATE), 100) == pytest.approx(
+        8 * RATE * SILENCE_MS // MINUTE_MS, abs=100
+    )
+    assert sent_at_once(windowed(HOUR_MS, RATE), 100) == sent_at_once(windowed(MINUTE_MS, RATE), 100)
+
+
 def test_towards_the_end_of_a_window_a_large_call_need_not_wait_until_no_small_one_is_unanswered() -> None:
     """Before: each size was compared with what was left in calls of its own, so small ones starved large ones."""
     rig = windowed(TAPERED_MS)
@@ -257,6 +265,17 @@ def test_a_limit_of_an_hour_explains_no_tokens_that_a_shorter_one_leaves_unused(
     hour.pay(-RATE, 0, 0)
     (bound,) = rig.guide._bounds(400, None, 0, 1_000)[0]
     assert not bound.long
+
+
+def test_the_only_limit_is_no_spent_one_of_an_hour_while_something_else_holds_a_call_back() -> None:
+    """Before: no trial began, though a window that headers do not show refused calls by the hundred."""
+    rig = Rig(UNKNOWN, tokens=None)
+    rig.buckets.believe(LimitMetric.TOKENS, RATE, HOUR_MS, 0)
+    (bound,) = rig.guide._bounds(400, None, 0, 0)[0]
+    assert not bound.long
+    rig.buckets.of(LimitMetric.TOKENS)[0].pay(RATE, 0, 0)
+    (bound,) = rig.guide._bounds(400, None, 0, 0)[0]
+    assert bound.long
 
 
 def test_a_bucket_that_lacks_only_the_reserve_is_what_holds_a_call_back() -> None:

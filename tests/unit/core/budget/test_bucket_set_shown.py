@@ -1,6 +1,6 @@
 """Which buckets headers have shown, and whether they hold far more than is spent."""
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.stated_age import StatedAge
@@ -20,6 +20,14 @@ def test_buckets_are_ample_while_each_of_tokens_refills_all_the_time_and_is_half
     assert buckets.are_ample(1_000)
     buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, 60_000, MINUTE_MS, MINUTE_MS, 60_000))
     assert not buckets.are_ample(1_000)
+
+
+def test_a_limit_of_an_hour_is_ample_as_long_as_it_can_pay() -> None:
+    """Before: a window of an hour beside a hidden one was spent at the pace of the hour, once a burst was refused."""
+    for period_ms, ample in ((HOUR_MS, True), (HOUR_MS - 1, False)):
+        buckets = BucketSet(SentCalls())
+        buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, 60_000, period_ms, HOUR_MS, 10_000))
+        assert buckets.are_ample(0) is ample
 
 
 def test_a_bucket_that_is_believed_or_was_named_is_not_shown() -> None:

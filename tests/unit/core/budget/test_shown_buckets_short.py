@@ -111,3 +111,17 @@ def test_a_short_window_that_others_seem_to_fill_is_none() -> None:
 
 def test_a_short_window_of_which_others_take_a_part_stays_one() -> None:
     assert set(kinds(6 * CAPACITY)) == {SlidingWindowMirror}
+
+
+def test_what_is_ruled_out_of_a_limit_is_not_of_one_that_is_a_quarter_of_it() -> None:
+    """A limit of ten seconds shown with the level of one: once its levels are taken for their own, they are counted."""
+    for parts, counted in ((4, True), (3, False)):
+        counter = Counter().answered(30)
+        header = next(iter(counter.limit.buckets._shown._headers.values()))
+        header.evidence.rule_out(Refill.FIXED)
+        for number in [counter.call() for _ in range(40)]:
+            counter.answer(number, counter.used(number), CAPACITY)
+        header.capacity = parts * CAPACITY
+        for number in [counter.call() for _ in range(40)]:
+            counter.answer(number, counter.used(number), CAPACITY)
+        assert isinstance(counter.limit.only(), FixedWindowMirror) is counted

@@ -1,0 +1,198 @@
+"""How far the levels reach that a header states beside a limit: they may be those of another, smaller limit.
+
+Some gateways state the limit of an hour or a day and beside it the level and the reset of the minute, or of a second.
+Taken literally, most of that limit is gone for ever: lanes' reserves are shares of it, so that what is left never
+covers them, and its rate is many times what is let through.
+
+Of a limit whose levels stay below a quarter of it, though few of those tokens are ours, others have spent most. In a
+minute or less all of that returns. So where no reset is longer than a minute, and nothing but ours returns, the limit
+is taken to hold no more than its levels reach; likewise where all levels and resets fit a smaller bucket. A higher
+level disproves that at once: then the limit is believed as it is stated.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, TOKENS, Reading, SideReading, reading_of
+from headrace.broker.core.answers.refill_detection import SHORT_MS, WINDOWS_MS
+from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.budget.sent_calls import SentCalls
+
+REACH_PARTS: Final = 4  # levels that reach one part in so many of the limit are its own
+ANSWERS_MIN: Final = 8
+RESETS_MIN: Final = 4  # different ones, before they show the size of a bucket
+FIT_PARTS: Final = 50  # to one part in so many
+RISEN_PARTS: Final = 20  # more of the level than this has returned
+
+
+class LevelReach:
+    """The reach of the levels of one bucket that headers show.
+
+    Attributes:
+        is_own: The levels have proved to be those of the limit stated.
+    """
+
+    __slots__ = (
+        "_answers",
+        "_capacity",
+        "_first_ms",
+        "_fits",
+        "_least",
+        "_longest_ms",
+        "_period_ms",
+        "_resets",
+        "_size",
+        "_top",
+        "is_own",
+    )
+
+    def __init__(self) -> None:
+        self._begin(0)
+
+    def _begin(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._size: int | None = None  # that is believed in its place
+        self._period_ms: int | None = None  # of the bucket of that size
+        self.is_own = False
+        self._answers = 0
+        self._first_ms = self._longest_ms = self._top = 0
+        self._least = capacity  # of what remained, with ours
+        self._resets: tuple[int, ...] = ()
+        # the sizes of a bucket of each period that all answers fit
+        self._fits = dict.fromkeys(WINDOWS_MS, (0, capacity))
+
+    @property
+    def watches(self) -> bool:
+        """Whether levels may still prove to be another limit's: the tokens sent matter."""
+        return not self.is_own and self._size is None
+
+    def size(self, shown: Reading | SideReading, taken: int, ours: int, sent_ms: int) -> int:
+        """Return what the limit holds that an answer shows.
+
+        `taken` is the least charge of its call, which was sent at `sent_ms`; `ours` are the tokens sent in the minute
+        before.
+        """
+        capacity, remaining, full_in_ms = shown.capacity, shown.remaining, shown.full_in_ms
+        if capacity != self._capacity:
+            self._begin(capacity)
+        if self.is_own:
+            return capacity
+        if remaining * REACH_PARTS > capacity or (full_in_ms or 0) > MINUTE_MS:
+            self.is_own = True
+            return capacity
+        if full_in_ms is None or remaining <= 0:
+            return self._size or capacity
+        if self._size is None:
+            if (remaining + ours) * REACH_PARTS <= capacity:
+                self._observe(remaining, full_in_ms, taken, ours, sent_ms)
+        else:
+            self._size = max(self._size, remaining)
+            if self._period_ms is not None:
+                self._fit(remaining, full_in_ms)
+                self._refine(self._period_ms)
+        return self._size or capacity
+
+    def _observe(self, remaining: int, full_in_ms: int, taken: int, ours: int, sent_ms: int) -> None:
+        self._first_ms = self._first_ms if self._answers else sent_ms
+        self._answers += 1
+        self._longest_ms = max(self._longest_ms, full_in_ms)
+        self._top = max(self._top, remaining + taken)
+        self._least = min(self._least, remaining + ours)
+        if len(self._resets) < RESETS_MIN and full_in_ms not in self._resets:
+            self._resets += (full_in_ms,)
+        self._fit(remaining, full_in_ms)
+        if self._answers < ANSWERS_MIN:
+            return
+        fitted = self._fitted()
+        passed_ms = sent_ms - self._first_ms
+        has_risen = (remaining + ours - self._least) * RISEN_PARTS > self._least
+        if fitted is not None:
+            self._period_ms, self._size = fitted
+            if self._size * REACH_PARTS > self._capacity:  # that of the limit stated, nearly used up
+                self.is_own, self._size = True, None
+        elif passed_ms >= SHORT_MS and (passed_ms >= self._longest_ms or not has_risen):
+            self._size = self._top
+
+    def _fit(self, remaining: int, full_in_ms: int) -> None:
+        """Narrow the sizes that buckets may have whose levels and resets are whole numbers, rounded down."""
+        fits = {}
+        for period_ms, (least, most) in self._fits.items():
+            if period_ms > full_in_ms + 1:
+                low = max(least, -(-remaining * period_ms // (period_ms - full_in_ms)))
+                high = min(most, (remaining + 1) * period_ms // (period_ms - full_in_ms - 1))
+                if low <= high:
+                    fits[period_ms] = low, high
+        self._fits = fits
+
+    def _fitted(self) -> tuple[int, int] | None:
+        """Return period and size of the bucket that all levels and resets fit; None: they fit none, or several."""
+        if len(self._resets) < RESETS_MIN:
+            return None
+        fitted = [
+            (period_ms, (low + high) // 2)
+            for period_ms, (low, high) in self._fits.items()
+            if (high - low) * FIT_PARTS <= high
+        ]
+        return fitted[0] if len(fitted) == 1 else None
+
+    def _refine(self, period_ms: int) -> None:
+        """Follow the sizes that the bucket of that period may have by now."""
+        fits = self._fits.get(period_ms)
+        if fits is not None and self._size is not None and not fits[0] <= self._size <= fits[1]:
+            self._size = sum(fits) // 2
+
+
+class LevelReaches:
+    """The reach of each bucket of tokens that headers show."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        # by the kind of the header; a mere number: that limit's levels have proved to be its own
+        self._known: dict[str, LevelReach | int] = {}
+
+    def corrected(self, verdict: Verdict, least: Callable[[], int], sent_ms: int, sends: SentCalls) -> Verdict:
+        """Return a verdict with limits that hold no more than their levels reach.
+
+        Its call was sent at `sent_ms`; `least` returns its least charge by any law; `sends` are all calls.
+        """
+        is_refusal = verdict.meaning is Meaning.RATE_LIMITED
+        for index, reading in enumerate(verdict.readings):
+            if reading.metric is TOKENS and not reading.named:
+                size = self._size(TOKENS.value, reading, _nothing if is_refusal else least, sent_ms, sends)
+                if size != reading.capacity:
+                    shown = list(verdict.readings)
+                    shown[index] = replace(reading, capacity=size, period_ms=_period_ms(size, reading))
+                    verdict = replace(verdict, readings=tuple(shown))
+        for index, side in enumerate(verdict.side_readings):
+            size = self._size(side.kind, side, _nothing, sent_ms, sends)
+            if size != side.capacity:
+                sides = list(verdict.side_readings)
+                sides[index] = replace(side, capacity=size, period_ms=_period_ms(size, side))
+                verdict = replace(verdict, side_readings=tuple(sides))
+        return verdict
+
+    def _size(
+        self, kind: str, shown: Reading | SideReading, least: Callable[[], int], sent_ms: int, sends: SentCalls
+    ) -> int:
+        reach = self._known.get(kind)
+        if reach == shown.capacity:
+            return shown.capacity
+        if not isinstance(reach, LevelReach):
+            reach = self._known[kind] = LevelReach()
+        spent = 0
+        if reach.watches:
+            spent = sends.sent_since(TOKENS, sent_ms - MINUTE_MS) - sends.sent_since(TOKENS, sent_ms + 1)
+        size = reach.size(shown, least(), spent, sent_ms)
+        if reach.is_own:
+            self._known[kind] = shown.capacity
+        return size
+
+
+def _period_ms(size: int, shown: Reading | SideReading) -> int | None:
+    return None if shown.full_in_ms is None else reading_of(TOKENS, size, shown.remaining, shown.full_in_ms).period_ms
+
+
+def _nothing() -> int:
+    return 0
