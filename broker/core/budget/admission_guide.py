@@ -136,7 +136,7 @@ class AdmissionGuide:
 
     def inherit(self, tokens_per_minute: int, now_ms: int) -> None:
         """Go on measuring at the rate that a predecessor has found."""
-        self._is_guess = self._stated_rate() is None
+        self._is_guess = self._stated_rate(now_ms) is None
         self._rate = RateControl(tokens_per_minute, now_ms, found=True)
         self._trust.follow_measurements(now_ms)
 
@@ -157,7 +157,7 @@ class AdmissionGuide:
         come; `only_mirrors`: nothing else may hold it back.
         """
         self.mirrors_hold_back = mirrored_ms > now_ms
-        if self._rate is not None and not self._is_guess and self._stated_rate() is None:
+        if self._rate is not None and not self._is_guess and self._stated_rate(now_ms) is None:
             self._begin_rate(0, now_ms)  # what was stated has been disproved
         if believed and self._rate is not None and self.measures:
             rate_ms = self._rate.payable_at(paid, now_ms, first=not reserved_ppm)
@@ -279,15 +279,17 @@ class AdmissionGuide:
 
     def _begin_rate(self, achieved: int, now_ms: int) -> RateControl:
         """Begin at the rate that is stated, or else at a guess; no lower than what was achieved."""
-        stated = self._stated_rate()
+        stated = self._stated_rate(now_ms)
         self._is_guess = stated is None
         start = max(GUESS, self._charged.charged(now_ms)) if stated is None else stated
         learned = None if self._rate is None else self._rate.learned
         self._rate = RateControl(max(start, achieved), now_ms, stated=stated is not None, learned=learned)
         return self._rate
 
-    def _stated_rate(self) -> int | None:
+    def _stated_rate(self, now_ms: int) -> int | None:
         """Return the tokens a minute that the operator states, or else the server; None: neither does.
+
+        Where it shows no limit of tokens, one of input states them, for calls like the last ones.
 
         What the server states is trusted up to `TIMES_ACHIEVED` times what the mirrors achieved, if `CALLS_MIN` calls
         in `STEADY_MS` of waiting show it: a period that was mistaken may make any rate of a capacity. A window of an
@@ -296,16 +298,20 @@ class AdmissionGuide:
         if self._settings.tokens is not None:
             return self._settings.tokens * MINUTE_MS // self._settings.period_ms
         shortest = self._buckets.shortest()
-        if shortest is None or (shortest.refill is not BUCKET and shortest.period_ms >= HOUR_MS):
-            return None
-        stated = shortest.capacity * MINUTE_MS // shortest.period_ms
-        return stated if self._credible is None else min(stated, self._credible)
+        if shortest is None:
+            bounds = self._sides.bounds(None, 0, now_ms) if self._sides else ()
+            rates = [bound.per_minute for _, bound, is_stated in bounds if is_stated and not bound.long]
+        else:
+            long_window = shortest.refill is not BUCKET and shortest.period_ms >= HOUR_MS
+            rates = [] if long_window else [shortest.capacity * MINUTE_MS // shortest.period_ms]
+        stated = min(rates, default=None)
+        return stated if self._credible is None or stated is None else min(stated, self._credible)
 
     def record_send(self, attempt: int, paid: int, now_ms: int) -> None:
         """Record a call that is sent now."""
         self._ramp.record_send(paid, now_ms)
         if self._rate is not None:
-            stated = self._stated_rate()
+            stated = self._stated_rate(now_ms)
             if stated is not None:
                 self._rate.learn_stated(stated)
             self._rate.record_send(attempt, paid, now_ms)

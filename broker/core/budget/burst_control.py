@@ -22,7 +22,9 @@ where the server reports nothing. A step comes after a fixed number of calls, so
 refused at any rate: 300 calls make up for one cut.
 
 Where the ceiling alone holds calls back and the buckets stay half full, the pace rises in steps of an eighth: a ceiling
-bounds what is spent at once, and not what is spent in a minute. A refusal takes back the last step.
+bounds what is spent at once, and not what is spent in a minute. A refusal takes back the last step. The pace need not
+be to blame: a front that counts calls refuses those of a burst. So it is tried again after a minute, and then ever more
+rarely.
 
 Where a call's charge is known only after it was sent, what it paid too much is given back, and what it paid too little
 is taken (`correct`).
@@ -52,6 +54,9 @@ SHARE_STEP_MAX_MS: Final = 30_000
 HASTENED_EVERY_MS: Final = 2_500
 HASTENED_PARTS: Final = 8
 HASTENED_MAX_PPM: Final = 16 * PPM
+HASTENED_AGAIN_MS: Final = 60_000
+"""From the first refusal at a higher pace until the next try; then four times as long, at most `RISE_AFTER_MS`."""
+HASTENED_AGAIN_TIMES: Final = 4
 LEAST_MAX: Final = 256
 SHALLOW_MS: Final = 250
 """A depth that the rate refills within this time is next to nothing."""
@@ -86,6 +91,7 @@ class BurstControl:
         self._faster_ppm = PPM  # the pace, while the buckets hold far more than is spent at once
         self._fastest_ppm = HASTENED_MAX_PPM  # the pace below the one at which a call was refused
         self._hastened_ms = now_ms
+        self._hasten_after_ms = HASTENED_AGAIN_MS  # from a refusal at a higher pace until that is tried again
         self._anew_ms = now_ms - 1  # calls sent up to then are no evidence any more
 
     def inherit(self, tolerated_burst: int, ceiling: int | None) -> None:
@@ -180,6 +186,9 @@ class BurstControl:
         """
         if self.ceiling is None or self.share_ppm < PPM or now_ms - self._hastened_ms < HASTENED_EVERY_MS:
             return
+        if self._fastest_ppm < HASTENED_MAX_PPM and now_ms - self._cut_ms >= self._hasten_after_ms:
+            self._hasten_after_ms = min(RISE_AFTER_MS, self._hasten_after_ms * HASTENED_AGAIN_TIMES)
+            self._fastest_ppm = HASTENED_MAX_PPM
         self._hastened_ms = now_ms
         faster_ppm = min(self._fastest_ppm, self._faster_ppm + self._faster_ppm // HASTENED_PARTS)
         if faster_ppm > self._faster_ppm:

@@ -11,13 +11,16 @@ An answer is evidence of five things, taken in this order by `Budget.record_answ
 """
 
 from functools import partial
+from typing import Final
 
 from headrace.broker.core.answers.meaning import ADMITTED
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, TOKENS, LimitMetric, Snapshot
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, TOKENS, LimitMetric, Reading, Snapshot
+from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_delay import AdmissionDelay
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
 from headrace.broker.core.budget.burst_control import BurstControl
+from headrace.broker.core.budget.charged_share import ChargedShare
 from headrace.broker.core.budget.checkpoint import Checkpoint
 from headrace.broker.core.budget.cooldown import Cooldown
 from headrace.broker.core.budget.learned_limits import LearnedLimits
@@ -34,6 +37,9 @@ from headrace.broker.core.pricing.markup import Markup
 from headrace.broker.core.pricing.tariff import Tariff
 from headrace.broker.core.pricing.unshown_input import KnownReferences, UnshownInput
 from headrace.broker.core.units import PPM
+
+SHOWN_PPM: Final = 970_000  # a bound of our charges that is closer to them is due to their rounding
+SHOWN_STEPS: Final = 100  # a smaller change than by one part in this many would price thousands of calls for nothing
 
 
 class Calibration:
@@ -69,6 +75,7 @@ class Calibration:
         self._delay_of_calls: AdmissionDelay | None = None  # as those of calls do, once there are any
         self._means_input = False  # the operator's figure of tokens is one of input
         self._markup = Markup()
+        self._share: ChargedShare | None = None  # until a sliding window of tokens is shown
         self._buckets_made = 0
         laws, factors = (None, None) if checkpoint is None else (checkpoint.laws, checkpoint.factors)
         unshown = UnshownInput(known, checkpoint.unshown if checkpoint is not None else None)
@@ -177,6 +184,7 @@ class Calibration:
             self.tariff.refill_by(self._buckets.token_pattern)
         self.tariff.capacity, self.tariff.age_ms = self._buckets.token_capacity, self._buckets.age_ms
         requested, explained = self.tariff.observe(attempt, verdict, usage, now_ms)
+        self._bound_markup()
         if requested and not call.stated:
             self._markup.learn(call.charge, requested, explained=explained)
         is_repriced = self.tariff.version != version
@@ -187,7 +195,7 @@ class Calibration:
             self._buckets.correct(corrected, now_ms)
         if is_repriced:
             if self.tariff.law_version != law_version:
-                self._markup = Markup()
+                self._markup, self._share = Markup(), None
             before = self._sends.recent_tokens()
             self._sends.reprice_by(self._price)
             self.repriced_ppm = self._sends.recent_tokens() * PPM // before if before else PPM
@@ -199,6 +207,14 @@ class Calibration:
             self.repriced_ppm = self.repriced_ppm * self._markup.ppm // before_ppm
             self._buckets.reprice(owes=self.tariff.settles_any)
         return is_repriced or bool(corrected) or self.excess != 0
+
+    def _bound_markup(self) -> None:
+        """Price calls no higher than the levels of a sliding window have shown them to be charged."""
+        shown = None if self._share is None else self._share.ppm
+        if shown is None or shown > SHOWN_PPM:
+            self._markup.bound(None)
+        elif abs(shown - self._markup.ppm) * SHOWN_STEPS > self._markup.ppm:
+            self._markup.bound(shown)
 
     def _price(self, prices: Prices) -> int:
         return self.to_pay(self.tariff.price(prices), stated=False)
@@ -269,9 +285,26 @@ class Calibration:
                 missing = self._left_out(call, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
                 order = self._order(call, reading.metric, now_ms)
                 error = self._buckets.observe_headers(reading, order, missing, project=project)
+                if reading.metric is TOKENS and not project:
+                    self._learn_share(reading, order)
                 agreed = agreed and error == 0
                 self._learn_delay(reading.metric, error, now_ms)
         return agreed
+
+    def _learn_share(self, reading: Reading, order: AdmissionOrder) -> None:
+        """Learn from the level of a sliding window how much of our charges it counts at most: see `charged_share`.
+
+        The levels of buckets and of counters that begin anew correct their mirrors. In a window of a second or two what
+        counts is not known well enough.
+        """
+        mirrors = self._buckets.of(TOKENS)
+        mirror, prices = mirrors[0], self._sends.prices_of(order.number)
+        if len(mirrors) > 1 or mirror.refill is not Refill.SLIDING or mirror.period_ms <= SHORT_MS or prices is None:
+            return
+        oldest = self._sends.index_of(self._sends.oldest_open[-1])
+        oldest_ms = order.sent_ms if oldest is None else self._sends.sent_ms[oldest]
+        self._share = self._share or ChargedShare()
+        self._share.observe(mirror, self.tariff.price(prices), reading.remaining, order, oldest_ms)
 
     def _delay_of(self, metric: LimitMetric) -> AdmissionDelay:
         if metric is TOKENS:

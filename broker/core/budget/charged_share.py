@@ -51,7 +51,7 @@ class ChargedShare:
         if remaining <= 0:
             return False
         answered = self._answered
-        insort(answered, (order.sent_ms, carried, mirror.capacity - remaining + mirror.step))
+        insort(answered, (order.sent_ms, carried, mirror.capacity - remaining + 1))
         self._unsampled += 1
         if self._unsampled < max(APART_PARTS, len(answered) // APART_PARTS):
             return False

@@ -21,6 +21,7 @@ class Markup:
     def __init__(self, ppm: int = PPM) -> None:
         """Begin with `ppm`, which a predecessor may have left."""
         self.ppm = max(PPM, ppm)
+        self._at_most: int | None = None
         self._samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)
 
     def record(self, charge: int, requested: int) -> None:
@@ -29,13 +30,23 @@ class Markup:
             return
         self._samples.append((charge, min(requested, TIMES_MAX * charge)))
         ours, theirs = (sum(column) for column in zip(*self._samples, strict=True))
-        self.ppm = max(PPM, theirs * PPM // ours)
+        self.ppm = self._bounded(max(PPM, theirs * PPM // ours))
+
+    def bound(self, at_most_ppm: int | None) -> None:
+        """Let the ratio be no more than what levels have shown; None: they show nothing."""
+        if at_most_ppm != self._at_most:
+            self._at_most = at_most_ppm
+            ours, theirs = (sum(column) for column in zip(*self._samples, strict=True)) if self._samples else (1, 1)
+            self.ppm = self._bounded(max(PPM, theirs * PPM // ours))
+
+    def _bounded(self, ppm: int) -> int:
+        return ppm if self._at_most is None else min(ppm, self._at_most)
 
     def learn(self, charge: int, requested: int, *, explained: bool) -> None:
         """Learn from a charge that no law explains; one that a law does explain ends the markup."""
         if explained:
             self._samples.clear()
-            self.ppm = PPM
+            self.ppm = self._bounded(PPM)
         else:
             self.record(charge, requested)
 

@@ -1,6 +1,8 @@
 """The pace of the burst control while the buckets hold far more than may be spent at once."""
 
 from headrace.broker.core.budget.burst_control import (
+    HASTENED_AGAIN_MS,
+    HASTENED_AGAIN_TIMES,
     HASTENED_EVERY_MS,
     HASTENED_MAX_PPM,
     RISE_AFTER_MS,
@@ -56,13 +58,13 @@ def test_it_does_not_rise_where_no_burst_was_refused_or_the_rate_itself_is_too_h
     assert slow._faster_ppm == PPM
 
 
-def test_a_refusal_returns_to_the_pace_before_for_good_and_costs_nothing_else() -> None:
+def test_a_refusal_returns_to_the_pace_before_for_a_minute_and_costs_nothing_else() -> None:
     known = hastened(6)
     ceiling, share_ppm, at_ms = known.ceiling, known.share_ppm, 7 * STEP
     for number in range(5):
         known.record_refusal(5_000, 1_000, at_ms - 50 + number, at_ms + number)  # one wave
     assert (known.ceiling, known.share_ppm) == (ceiling, share_ppm)
-    for step in range(8, 60):
+    for step in range(8, 7 + HASTENED_AGAIN_MS // STEP):
         known.hasten(step * STEP)
     assert abs(pace_ppm(known, 1_000_000) / PPM - 2.027 * 8 / 9) < 0.06
 
@@ -84,3 +86,31 @@ def test_after_a_long_time_it_may_rise_again() -> None:
     for step in range(1, 4):
         known.hasten(at_ms + step * STEP)
     assert known._faster_ppm > hastened(4)._faster_ppm * 9 // 10
+
+
+def refused_again_ms(known: BurstControl, at_ms: int) -> int:
+    """Hasten it until it is faster, refuse a call at once, and return how long that took."""
+    begun_ms, before = at_ms, known._faster_ppm
+    while known._faster_ppm == before:
+        at_ms += STEP
+        known.hasten(at_ms)
+    known.record_refusal(5_000, 1_000, at_ms, at_ms)
+    assert known._faster_ppm == before
+    return at_ms - begun_ms
+
+
+def test_the_pace_is_tried_again_ever_more_rarely() -> None:
+    """Before: not for ten minutes, and a full bucket behind a front that drops bursts stayed full (seed 90277)."""
+    known = hastened(1)
+    known.record_refusal(5_000, 1_000, STEP, STEP)
+    at_ms, waits = STEP, []
+    for _ in range(4):
+        waits.append(refused_again_ms(known, at_ms))
+        at_ms += waits[-1]
+    times = HASTENED_AGAIN_TIMES
+    assert waits == [
+        HASTENED_AGAIN_MS,
+        HASTENED_AGAIN_MS * times,
+        RISE_AFTER_MS,
+        RISE_AFTER_MS,
+    ]

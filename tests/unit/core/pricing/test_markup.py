@@ -62,3 +62,26 @@ def test_a_call_that_we_priced_at_nothing_shows_no_ratio() -> None:
 def test_a_ratio_below_1_that_a_predecessor_left_is_not_believed() -> None:
     for left in (0, PPM // 2):
         assert Markup(left).applied(100) == 100
+
+
+def test_no_more_is_believed_than_levels_have_shown() -> None:
+    markup = Markup()
+    markup.bound(900_000)
+    assert (markup.ppm, markup.applied(100)) == (900_000, 90)
+    markup.learn(400, 680, explained=False)
+    assert markup.ppm == 900_000
+    markup.bound(900_000)
+    assert markup.ppm == 900_000
+    markup.bound(1_800_000)
+    assert markup.ppm == 1_700_000
+    markup.bound(950_000)
+    markup.learn(400, 400, explained=True)
+    assert markup.ppm == 950_000
+    markup.bound(None)
+    assert markup.ppm == PPM
+
+
+def test_a_bound_above_1_that_levels_have_shown_raises_no_charge() -> None:
+    markup = Markup()
+    markup.bound(1_200_000)
+    assert markup.ppm == PPM

@@ -1,0 +1,93 @@
+"""Prices that the levels of a sliding window have shown to be too high: no refusal would ever tell."""
+
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.calibration import SHOWN_PPM
+from headrace.broker.core.units import PPM
+from tests.unit.core.budgets import UNKNOWN, answer
+
+SIZE = 60_000
+CHARGE = 500
+
+
+def charge(number: int) -> int:
+    """Return what a call is charged by its law: calls of one size would leave the same each time, like old levels."""
+    return CHARGE - 100 + number * 37 % 201
+
+
+class Sliding:
+    """A budget before a server that counts a part of each charge, for so many seconds, and answers at once."""
+
+    def __init__(self, counted_ppm: int, seconds: int = 60) -> None:
+        self.budget = Budget(UNKNOWN, 0, None)
+        self.counted_ppm, self.seconds = counted_ppm, seconds
+        self.sent: list[int] = []
+
+    def call(self, now_ms: int) -> None:
+        number = len(self.sent)
+        at_ms = self.budget.payable_at(charge(number), now_ms)
+        assert at_ms is not None
+        self.sent.append(max(now_ms, at_ms))
+        self.budget.reserve(number, charge(number), self.sent[-1])
+        left = SIZE - self.counted(self.sent[-1])
+        self.budget.record_answer(number, self.sent[-1], answer(tokens=(SIZE, left, f"{self.seconds}s")))
+
+    def counted(self, now_ms: int) -> int:
+        counts = [now_ms - 1_000 * self.seconds < at_ms <= now_ms for at_ms in self.sent]
+        return sum(charge(number) * self.counted_ppm // PPM for number, does in enumerate(counts) if does)
+
+    def spend(self, calls: int) -> None:
+        for _ in range(calls):
+            self.call(self.sent[-1] + 50 if self.sent else 0)
+
+    @property
+    def price(self) -> int:
+        return self.budget._calibration.to_pay(CHARGE, stated=False)
+
+    @property
+    def refills(self) -> list[Refill]:
+        return [mirror.refill for mirror in self.budget._buckets.of(LimitMetric.TOKENS)]
+
+
+def test_calls_are_priced_no_higher_than_the_window_counts_them() -> None:
+    """Seed 90170 charges 0.9 of what its law says and refuses nothing: 85 % of the ideal before, and 93 now."""
+    server = Sliding(902_000)
+    server.spend(400)
+    assert server.refills == [Refill.SLIDING]
+    assert 451 <= server.price <= 456
+    assert 0.97 * SIZE < max(map(server.counted, server.sent)) <= SIZE
+
+
+@pytest.mark.parametrize("counted_ppm", [PPM, SHOWN_PPM + 10_000, 1_300_000])
+def test_what_is_as_good_as_right_or_too_low_is_left_alone(counted_ppm: int) -> None:
+    server = Sliding(counted_ppm)
+    server.spend(300)
+    assert server.price == CHARGE
+
+
+def test_a_window_of_a_second_or_two_tells_nothing() -> None:
+    server = Sliding(500_000, seconds=2)
+    server.spend(300)
+    assert server.refills == [Refill.SLIDING]
+    assert server.price == CHARGE
+
+
+def test_another_bucket_of_tokens_beside_it_says_how_much_is_let_through() -> None:
+    server = Sliding(902_000)
+    server.spend(60)
+    server.budget._buckets.believe(LimitMetric.TOKENS, 10 * SIZE, 3_600_000, server.sent[-1])
+    server.spend(300)
+    assert server.price == CHARGE
+
+
+def test_levels_that_are_old_end_the_bound() -> None:
+    """Three answers in a row that state the same have not counted their calls: the bound rested on nothing."""
+    server = Sliding(902_000)
+    server.spend(400)
+    assert server.price < 460
+    server.counted_ppm = 0
+    server.spend(60)
+    assert server.price == CHARGE
