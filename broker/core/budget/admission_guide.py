@@ -189,9 +189,10 @@ class AdmissionGuide:
             self._windows_made, self._ramp.always = made, is_any
         if not self._ramp.active(now_ms):
             return now_ms
-        ramped_ms = self._ramp.may_send_at(now_ms)
-        if ramped_ms > now_ms:
-            return ramped_ms
+        return max(self._ramp.may_send_at(now_ms), self._joins_at(paid, prices, now_ms))
+
+    def _joins_at(self, paid: int, prices: Prices | None, now_ms: int) -> int:
+        """Return when a call may follow those without an answer into every limit of `TAPERED_MS` or longer."""
         unanswered = self._ramp.unanswered(now_ms)
         calls = unanswered.calls
         if not calls:
@@ -201,11 +202,10 @@ class AdmissionGuide:
             amount, open_amount = (1, calls) if of_calls else (paid, unanswered.tokens)
             if mirror.period_ms >= TAPERED_MS and not _may_join(mirror, amount, open_amount, calls, now_ms):
                 return unanswered.heard_ms
-        if not self._ramp.always:
-            return now_ms
-        for mirror, amount, mean in self._sides.windows(prices, TAPERED_MS):
-            if not _may_join(mirror, amount, mean * calls, calls, now_ms):
-                return unanswered.heard_ms
+        if self._ramp.always:
+            for mirror, amount, mean in self._sides.windows(prices, TAPERED_MS):
+                if not _may_join(mirror, amount, mean * calls, calls, now_ms):
+                    return unanswered.heard_ms
         return now_ms
 
     def compare(self, paid: int, now_ms: int, prices: Prices | None = None, reserved_ppm: int = 0) -> bool:
