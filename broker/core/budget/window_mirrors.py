@@ -219,9 +219,11 @@ class SlidingWindowMirror:
     Attributes:
         step: What is left is stated in multiples of it, rounded down.
         is_rough: Whether the delay has been long so far, in comparison with the period.
+        others_least: The least that others are believed to have taken.
     """
 
-    refill: Final = Refill.SLIDING
+    refill = Refill.SLIDING
+    others_least = 0
 
     def __init__(  # noqa: PLR0913 — the last keyword-only
         self,
@@ -247,16 +249,21 @@ class SlidingWindowMirror:
 
     @property
     def is_spread(self) -> bool:
+        """Whether it is spent evenly, and never far from its end."""
+        return self.is_paced
+
+    @property
+    def is_paced(self) -> bool:
         """Whether calls that must leave a reserve are spread over the period."""
         return self.period_ms <= SPREAD_MAX_MS
 
     def low(self, now_ms: int) -> int:
         """Return the amount that is certainly left."""
-        return self.capacity - self._long.charged(now_ms) - max(0, self._others_high)
+        return self.capacity - self._long.charged(now_ms) - max(self.others_least, self._others_high)
 
     def high(self, now_ms: int) -> int:
         """Return the greatest possible amount left."""
-        return self.capacity - self._short.charged(now_ms) - max(0, self._others_low)
+        return self.capacity - self._short.charged(now_ms) - max(self.others_least, self._others_low)
 
     @property
     def others(self) -> int:
@@ -265,12 +272,12 @@ class SlidingWindowMirror:
 
     def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
         """Return when enough of the counted charges have expired, and with a reserve, when the pace allows a call."""
-        cap, paid = max(1, self.capacity - max(0, self._others_high)), amount + _rounding(self.metric)
+        cap, paid = max(1, self.capacity - max(self.others_least, self._others_high)), amount + _rounding(self.metric)
         at_ms = self._long.payable_at(paid, cap, now_ms)
         if not reserved:
             return at_ms
         beside_ms = self._long.payable_at(paid, max(1, cap - reserved), now_ms)
-        return max(at_ms, beside_ms - PROMPT_MS, self._paced_ms if self.is_spread else 0)
+        return max(at_ms, beside_ms - PROMPT_MS, self._paced_ms if self.is_paced else 0)
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
         """Record the sending of call `number`."""
@@ -323,9 +330,8 @@ class SlidingWindowMirror:
 
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
-        self._long.span_ms = self.period_ms + order.delay_ms
+        self._allow_for(order.delay_ms)
         self.is_rough = self.is_rough and order.delay_ms * ROUGH_PARTS > self.period_ms
-        self._short.span_ms = self._certain_ms(order.delay_ms)
         known, index = self._sent.pop(order.number, None), order.index
         if known is None or index < 0:
             return None
@@ -335,8 +341,8 @@ class SlidingWindowMirror:
             return None
         for call, at_ms, excess in islice(reversed(self._corrected), since):
             if call <= order.number:
-                long -= excess if self._long.counts(at_ms, sent_ms) else 0
-                short -= excess if self._short.counts(at_ms, sent_ms) else 0
+                long -= self._long.share(excess, at_ms, sent_ms)
+                short -= self._short.share(excess, at_ms, sent_ms)
         self._heard = max(self._heard, order.number)
         amounts = sends.amounts[self.metric]
         before = sum(amounts[bisect_right(sends.sent_ms, sent_ms - order.delay_ms) : index])
@@ -347,7 +353,7 @@ class SlidingWindowMirror:
             self._others_low, self._others_high = max(low, self._others_low), min(high, self._others_high)
             return 0
         error = self._others_high - low if low > self._others_high else self._others_low - high
-        self._others_low, self._others_high = max(0, low), max(0, high)
+        self._others_low, self._others_high = max(self.others_least, low), max(self.others_least, high)
         self.corrections += 1
         return error
 
@@ -355,15 +361,24 @@ class SlidingWindowMirror:
         """Count everything sent within two periods, at its present price: answers to the later half can be compared."""
         fine_ms = min(FINE_MS, max(1, self.period_ms // FINE_PARTS))
         self._slot_ms = fine_ms if self.period_ms <= FINE_PERIOD_MS else SLOT_MS
-        self._long = SlidingSum(self.period_ms + DELAY_MAX_MS, self._slot_ms)
-        self._short = SlidingSum(self._certain_ms(DELAY_MAX_MS), self._slot_ms)
+        self._begin_sums()
+        self._allow_for(DELAY_MAX_MS)
         self._sent.clear()
         whole_ms = now_ms - self.period_ms
-        for index in range(bisect_left(sends.sent_ms, whole_ms - self._long.span_ms), len(sends.sent_ms)):
+        for index in range(bisect_left(sends.sent_ms, whole_ms - self.period_ms - DELAY_MAX_MS), len(sends.sent_ms)):
             self.pay(sends.amounts[self.metric][index], sends.forgotten + index, sends.sent_ms[index])
             if sends.sent_ms[index] < whole_ms:  # others before it may have counted then
                 del self._sent[sends.forgotten + index]
         self._paced_ms = now_ms
+
+    def _begin_sums(self) -> None:
+        """Begin with sums of what counts at most, by which calls are paid, and at least."""
+        self._long, self._short = SlidingSum(slot_ms=self._slot_ms), SlidingSum(slot_ms=self._slot_ms)
+
+    def _allow_for(self, delay_ms: int) -> None:
+        """Let calls take so long to the server."""
+        self._long.span_ms = self.period_ms + delay_ms
+        self._short.span_ms = self._certain_ms(delay_ms)
 
     def _certain_ms(self, delay_ms: int) -> int:
         """Return for how long each charge counts for certain, as calls take up to that delay to the server."""

@@ -126,7 +126,7 @@ class DebitHistory:
     def refill_by(self, pattern: RefillPattern | None) -> None:
         """Let used capacity return by this pattern from now on; None: continuously."""
         self._pattern = None if pattern is None or pattern.refill is BUCKET else pattern
-        is_sliding = self._pattern is not None and self._pattern.refill is Refill.SLIDING
+        is_sliding = self._pattern is not None and self._pattern.refill in {Refill.SLIDING, Refill.TWO}
         self._debits_max = DEBITS_MAX_SLIDING if is_sliding else DEBITS_MAX
         self._counts_whole = is_sliding and not self._of_ends
 
