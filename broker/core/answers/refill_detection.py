@@ -99,7 +99,7 @@ class RefillEvidence:
 
     def __init__(self) -> None:
         self._capacity = 0
-        self._ruled_out: set[Refill] = set()
+        self._ruled_out: frozenset[Refill] = frozenset()
         self._used: set[int] = set()
         self._bucket, self._sliding, self._mark = _Span(), _Span(), _Span()
         self._first_ms = self._last_ms = -1  # sending times of the first and the last answered call
@@ -152,7 +152,7 @@ class RefillEvidence:
 
     def rule_out(self, refill: Refill) -> None:
         """Exclude a pattern that the levels have disproved, whatever the times say."""
-        self._ruled_out.add(refill)
+        self._ruled_out |= {refill}
 
     def _observe_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
         """Narrow down the end of the window, if there are windows.

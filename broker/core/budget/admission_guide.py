@@ -35,6 +35,7 @@ TAPERED_MS: Final = 10_000  # the end of a shorter window is near all the time
 UNANSWERED_PARTS: Final = 2  # of what is left in a window, one part in so many may be unanswered
 SPENT_IN_PARTS: Final = 8  # a window is spent within one part in so many of its length
 COMPARED_EVERY_MS: Final = 500  # doubts take minutes, and looking at those minutes takes longer than deciding a call
+_NONE_ROUGH: Final[frozenset[AnyMirror]] = frozenset()
 GUESS: Final = 100_000
 """Tokens a minute at which a rate begins where nothing states a limit; it grows fast."""
 
@@ -85,7 +86,7 @@ class AdmissionGuide:
         self._ramp = BurstRamp(None if known else now_ms)
         self._rate: RateControl | None = None
         self._capacities: dict[tuple[str, bool, Refill, int], int] = {}  # of what the mirrors were judged by
-        self._rough: set[AnyMirror] = set()  # mirrors whose delay is long still
+        self._rough = _NONE_ROUGH  # mirrors whose delay is long still
         self._is_guess = False
         self._credible: int | None = None  # no more tokens a minute are believed
         self._overloaded_until_ms = now_ms
@@ -242,7 +243,7 @@ class AdmissionGuide:
             (mirror.metric.value, mirror.project, mirror.refill, mirror.period_ms): mirror.capacity
             for mirror in self._buckets
         }
-        rough, self._rough = self._rough, {mirror for mirror in self._buckets if mirror.is_rough}
+        rough, self._rough = self._rough, frozenset(mirror for mirror in self._buckets if mirror.is_rough)
         return not rough <= self._rough or any(
             former.get(limit, capacity) != capacity for limit, capacity in self._capacities.items()
         )
