@@ -6,6 +6,7 @@ Headers state how much is used and how long until nothing is. Each way of refill
 - BUCKET: `reset = used / limit * period`. Every answer bounds the period: `used` and `reset` are whole numbers, so the
   true values lie within one unit of them. While some period agrees with all answers, it is a bucket of that period.
 - FIXED: a counter that begins anew at a mark. `reset` counts down to the mark, whatever is used.
+- TWO: two counters, this one and the former, weighed by its overlap. `reset` counts down to the mark as well.
 - SLIDING: each charge counts for one period. `reset`, right after a charge, is the period, whatever is used; in a
   refusal, which charges nothing, it is what is left of the period since the last charge.
 
@@ -47,10 +48,12 @@ class Refill(Enum):
     BUCKET = "bucket"
     FIXED = "fixed window"
     SLIDING = "sliding window"
+    TWO = "two counters"
 
 
 BUCKET: Final = Refill.BUCKET  # module-level names for what every answer is compared with: faster before Python 3.12
 FIXED: Final = Refill.FIXED
+_COUNTERS: Final = frozenset({Refill.FIXED, Refill.TWO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class RefillEvidence:
 
     def __init__(self) -> None:
         self._capacity = 0
-        self._ruled_out: tuple[Refill, ...] = ()
+        self._ruled_out: frozenset[Refill] = frozenset()
         self._used: set[int] = set()
         self._bucket, self._sliding, self._mark = _Span(), _Span(), _Span()
         self._first_ms = self._last_ms = -1  # sending times of the first and the last answered call
@@ -149,7 +152,7 @@ class RefillEvidence:
 
     def rule_out(self, refill: Refill) -> None:
         """Exclude a pattern that the levels have disproved, whatever the times say."""
-        self._ruled_out += (refill,)
+        self._ruled_out |= {refill}
 
     def _observe_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
         """Narrow down the end of the window, if there are windows.
@@ -189,24 +192,34 @@ class RefillEvidence:
         elif self._window_ms() <= SHORT_MS:
             # any other window has a longer `reset` meanwhile, or passes its mark; a call may be a second on its way
             pattern = self._short_window(now_ms) if self._last_ms - self._first_ms > SHORT_MS + SECOND_MS else None
-        elif self._mark.known and FIXED not in self._ruled_out:
-            pattern = RefillPattern(FIXED, self._window_ms(), self._mark.high)
+        elif self._mark.known and not self._ruled_out.issuperset(_COUNTERS):
+            pattern = self._counter()
         else:
             self._begin()  # none of the three patterns fits; the next answers may be clearer
         return pattern
 
+    def _counter(self) -> RefillPattern:
+        """Return the counter of the mark; if levels have disproved one, two by the earliest mark that answers allow."""
+        if FIXED in self._ruled_out:
+            return RefillPattern(Refill.TWO, self._window_ms(), self._mark.low, loose=True)
+        return RefillPattern(FIXED, self._window_ms(), self._mark.high)
+
     def _short_window(self, now_ms: int) -> RefillPattern:
         """Return the counter whose marks are known, else a sliding window: what that allows, any other allows too.
 
-        Where the levels have disproved both, it is a bucket, which is corrected by each answer.
+        Where the levels have disproved one counter, it is two, and where these too, a sliding window. Where they have
+        disproved that, it is a bucket, which is corrected by each answer.
         """
         period_ms = self._window_ms()
         if Refill.SLIDING in self._ruled_out:
             return RefillPattern(BUCKET, period_ms)
         assert self._phase is not None, "what is no bucket has marks"
-        phase = None if FIXED in self._ruled_out else self._phase.next_mark(period_ms, now_ms)
+        disproved = self._ruled_out.issuperset(_COUNTERS)
+        phase = None if disproved else self._phase.next_mark(period_ms, now_ms)
         if phase is None:
             return RefillPattern(Refill.SLIDING, period_ms, loose=True)
+        if FIXED in self._ruled_out:
+            return RefillPattern(Refill.TWO, period_ms, phase.mark_ms, phase.spread_ms, loose=True)
         return RefillPattern(FIXED, period_ms, phase.mark_ms, phase.spread_ms)
 
     def _window_ms(self) -> int:

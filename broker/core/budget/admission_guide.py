@@ -36,6 +36,7 @@ TAPERED_MS: Final = 10_000  # the end of a shorter window is near all the time
 UNANSWERED_PARTS: Final = 2  # of what is left in a window, one part in so many may be unanswered
 SPENT_IN_PARTS: Final = 8  # a window is spent within one part in so many of its length
 COMPARED_EVERY_MS: Final = 500  # doubts take minutes, and looking at those minutes takes longer than deciding a call
+_NONE_ROUGH: Final[frozenset[AnyMirror]] = frozenset()
 GUESS: Final = 100_000
 """Tokens a minute at which a rate begins where nothing states a limit; it grows fast."""
 
@@ -59,6 +60,7 @@ class AdmissionGuide:
         "_overloaded_until_ms",
         "_ramp",
         "_rate",
+        "_rough",
         "_settings",
         "_sides",
         "_trust",
@@ -85,6 +87,7 @@ class AdmissionGuide:
         self._ramp = BurstRamp(None if known else now_ms)
         self._rate: RateControl | None = None
         self._capacities: dict[tuple[str, bool, Refill, int], int] = {}  # of what the mirrors were judged by
+        self._rough = _NONE_ROUGH  # mirrors whose delay is long still
         self._is_guess = False
         self._credible: int | None = None  # no more tokens a minute are believed
         self._overloaded_until_ms = now_ms
@@ -233,13 +236,20 @@ class AdmissionGuide:
         return True
 
     def _changes(self) -> bool:
-        """Return whether a limit has another size by now than when this was asked last."""
+        """Return whether a limit has another size by now than when this was asked last.
+
+        Or whether the delay of a window has come down for the first time: while it is learned, half of a window of a
+        second stays unused, which is no fault of what is believed.
+        """
         former = self._capacities
         self._capacities = self._sides.capacities() | {
             (mirror.metric.value, mirror.project, mirror.refill, mirror.period_ms): mirror.capacity
             for mirror in self._buckets
         }
-        return any(former.get(limit, capacity) != capacity for limit, capacity in self._capacities.items())
+        rough, self._rough = self._rough, frozenset(mirror for mirror in self._buckets if mirror.is_rough)
+        return not rough <= self._rough or any(
+            former.get(limit, capacity) != capacity for limit, capacity in self._capacities.items()
+        )
 
     def _bounds(self, paid: int, prices: Prices | None, reserved_ppm: int, now_ms: int) -> tuple[list[Bound], bool]:
         """Return the limits that may hold a call back: first the one that does, or the shortest, then the others.
@@ -376,7 +386,7 @@ class AdmissionGuide:
 
 
 def _is_long_window(mirror: AnyMirror) -> bool:
-    return mirror.refill is not BUCKET and mirror.period_ms >= TAPERED_MS
+    return mirror.refill is not BUCKET and mirror.period_ms >= TAPERED_MS and not mirror.is_spread
 
 
 def _may_join(mirror: AnyMirror, amount: int, unanswered: int, calls: int, now_ms: int) -> bool:

@@ -61,6 +61,7 @@ class Mirror:
     """
 
     refill: Final = Refill.BUCKET
+    is_spread, is_rough = False, False  # see `SlidingWindowMirror`
 
     def __init__(
         self, metric: LimitMetric, capacity: int, period_ms: int, now_ms: int, *, project: bool = False

@@ -60,13 +60,13 @@ class BucketSet:
         missing: The tokens that answers showed to be missing and no call of ours explains.
     """
 
-    def __init__(self, sends: SentCalls) -> None:
-        """`sends`: every call of the limit, which the mirrors look back at."""
+    def __init__(self, sends: SentCalls, *, estimates: bool = True) -> None:
+        """`sends`: every call of the limit, which the mirrors look back at; `estimates`: see `ShownBuckets`."""
         self._sends = sends
         self.missing = MissingTokens()
         self._others: RoomForOthers | None = None  # until tokens are missing
         self._mirrors = MirrorList()
-        self._shown = ShownBuckets(self._mirrors, sends)
+        self._shown = ShownBuckets(self._mirrors, sends, estimates=estimates)
         self._recounts, self._recount_at_ms = False, 0  # fixed windows, whose calls have proved mispriced
 
     def __iter__(self) -> Iterator[AnyMirror]:

@@ -20,6 +20,7 @@ from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.stated_age import StatedAge
+from headrace.broker.core.budget.two_counters import TwoCounterMirror
 from headrace.broker.core.budget.window_mirrors import FAR_PARTS, FixedWindowMirror, SlidingWindowMirror
 
 PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's buckets and none of a project
@@ -67,11 +68,13 @@ class _HeaderBucket:
         "states_period",
     )
 
-    def __init__(self, capacity: int, now_ms: int) -> None:
+    def __init__(self, capacity: int, now_ms: int, *, estimates: bool) -> None:
         self.capacity, self.former, self.changed_ms, self.returns = capacity, 0, 0, 0
         self.shown_ms = now_ms
         self.mirror: AnyMirror | None = None
         self.evidence = RefillEvidence()
+        if not estimates:
+            self.evidence.rule_out(Refill.TWO)
         self.known: RefillPattern | None = None
         self.made = 0
         self.states_period = False
@@ -90,8 +93,13 @@ class ShownBuckets:
         token_capacity: What that holds, where several are shown by turns; None: there is one.
     """
 
-    def __init__(self, mirrors: MirrorList, sends: SentCalls) -> None:
-        """`mirrors` gets those that headers reveal; `sends` are the calls that they look back at."""
+    def __init__(self, mirrors: MirrorList, sends: SentCalls, *, estimates: bool = True) -> None:
+        """`mirrors` gets those that headers reveal; `sends` are the calls that they look back at.
+
+        `estimates`: limits may be estimated by two counters. Where a share of what calls carry is counted, none is
+        taken for that: its answers could not tell the share, and a bucket is corrected by each.
+        """
+        self._estimates = estimates
         self._mirrors = mirrors
         self._sends = sends
         self._age: StatedAge | None = None  # until headers state tokens and a period
@@ -129,6 +137,8 @@ class ShownBuckets:
                 mirror.set_end(pattern.mark_ms, order.now_ms, pattern.spread_ms)
                 if self._name(reading, project=project) in self._turns:  # what has begun anew need not be shown then
                     mirror.take_as_proven()
+            if pattern is not None and isinstance(mirror, TwoCounterMirror):
+                mirror.set_mark(pattern.mark_ms)
             if pattern is not None and self._mirrors.is_alone(mirror):
                 header.known, header.made = pattern, self._mirrors.made
         if header.rounding is not None:
@@ -166,7 +176,7 @@ class ShownBuckets:
         shown = name, reading.capacity if reading.capacity in turns else None
         header = self._headers.get(shown)
         if header is None:
-            header = self._headers[shown] = _HeaderBucket(reading.capacity, order.now_ms)
+            header = self._headers[shown] = _HeaderBucket(reading.capacity, order.now_ms, estimates=self._estimates)
             return header
         if header.rounding is None:
             header.rounding = Rounding()
@@ -189,7 +199,7 @@ class ShownBuckets:
         The mirror is that of the former if it has that capacity still, or again: answers come in any order.
         """
         header = self._headers.pop(shown)
-        other = _HeaderBucket(capacity, now_ms)
+        other = _HeaderBucket(capacity, now_ms, estimates=self._estimates)
         if header.mirror is not None and header.mirror.capacity == capacity:
             other.mirror, header.mirror, header.known = header.mirror, None, None
         header.returns, header.shown_ms = 0, now_ms
@@ -263,6 +273,7 @@ class ShownBuckets:
             return None
         is_short = mirror.period_ms <= SHORT_MS
         on_trial = isinstance(mirror, FixedWindowMirror) and (is_short or mirror.on_trial)
+        on_trial = on_trial or isinstance(mirror, TwoCounterMirror)
         error = mirror.observe(remaining, order, self._sends)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
             return self._disprove(mirror, remaining, order)
@@ -273,11 +284,11 @@ class ShownBuckets:
     def _disprove(self, mirror: AnyMirror, remaining: int, order: AdmissionOrder, *, odd: bool = False) -> int | None:
         """Replace the mirror of a window by that of a bucket, until more is known.
 
-        It did not begin anew at its mark: a weighted sum of two counters, which refills as a bucket does. `odd`: its
+        It did not begin anew at its mark: a weighted sum of two counters, or else what refills as a bucket. `odd`: its
         level is not of that window at all, but of a shorter one beside the limit of a longer one.
         """
         header = next(shown for shown in self._headers.values() if shown.mirror is mirror)
-        header.evidence.rule_out(FIXED)
+        header.evidence.rule_out(Refill.TWO if isinstance(mirror, TwoCounterMirror) else FIXED)
         if odd:
             header.evidence.rule_out(Refill.SLIDING)
         again = Mirror(mirror.metric, mirror.capacity, mirror.period_ms, order.now_ms, project=mirror.project)
@@ -320,6 +331,16 @@ class ShownBuckets:
                 remaining = reading.capacity - self._sends.sent_since(metric, begun_ms)
             mirror = FixedWindowMirror(
                 metric, reading.capacity, pattern.period_ms, pattern.mark_ms, remaining, project=project
+            )
+        elif pattern.refill is Refill.TWO:
+            mirror = TwoCounterMirror(
+                metric,
+                reading.capacity,
+                pattern.period_ms,
+                now_ms,
+                self._sends,
+                mark_ms=pattern.mark_ms,
+                project=project,
             )
         else:
             mirror = SlidingWindowMirror(

@@ -56,7 +56,7 @@ class _SideLimit:
         """`calls` that were sent before it was known count from the start, if their prices are known."""
         self.kind = kind
         self.calls = SentCalls()
-        self.buckets = BucketSet(self.calls)
+        self.buckets = BucketSet(self.calls, estimates=False)
         self.sizes = SizeCredence()
         self._units = IMAGE_UNITS if kind == IMAGES else 1
         self._scale_ppm = PPM
@@ -395,4 +395,4 @@ class SideLimits:
 
 
 def _is_window(mirror: AnyMirror, least_ms: int) -> bool:
-    return mirror.refill is not BUCKET and mirror.period_ms >= least_ms
+    return mirror.refill is not BUCKET and mirror.period_ms >= least_ms and not mirror.is_spread

@@ -46,9 +46,9 @@ class SlidingSum:
                 self._sum -= given
                 return
 
-    def counts(self, paid_ms: int, now_ms: int) -> bool:
-        """Return whether a payment made at `paid_ms` counts at `now_ms`."""
-        return self._slot_end(paid_ms) + self.span_ms > now_ms
+    def share(self, amount: int, paid_ms: int, now_ms: int) -> int:
+        """Return what of a payment made at `paid_ms` counts at `now_ms`: all or nothing."""
+        return amount if self._slot_end(paid_ms) + self.span_ms > now_ms else 0
 
     def payable_at(self, amount: int, cap: int, now_ms: int) -> int:
         """Return the first instant at which `amount` more stays within `cap`; a larger one waits for an empty sum."""

@@ -8,10 +8,11 @@ between them was told another one: then a window that is shorter than it seems h
 figures again.
 """
 
+from bisect import bisect_right
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import Reading
-from headrace.broker.core.answers.refill_detection import BUCKET
+from headrace.broker.core.answers.refill_detection import BUCKET, Refill
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 
@@ -80,5 +81,9 @@ class StatedAge:
             return
         spent = sum(self._sends.amounts[mirror.metric][begin + 1 : end])
         refilled = mirror.capacity * apart_ms // mirror.period_ms if mirror.refill is BUCKET else 0
+        if mirror.refill is Refill.SLIDING:
+            times_ms, amounts = self._sends.sent_ms, self._sends.amounts[mirror.metric]
+            from_ms, until_ms = (times_ms[index] - mirror.period_ms for index in (begin, end))
+            refilled = sum(amounts[bisect_right(times_ms, from_ms) : bisect_right(times_ms, until_ms)])
         if spent - refilled > max(mirror.step, mirror.capacity // SPENT_PARTS):
             self.ms = min(AGE_MAX_MS, apart_ms)

@@ -21,6 +21,12 @@ from headrace.broker.core.units import ROUNDING_TOKENS
 UNPROVEN_PARTS: Final = 32  # one part in this many of the first new window is spent before an answer proves it new
 FINE_MS: Final = 10  # calls within so long are counted together
 FINE_PERIOD_MS: Final = 10_000  # in a longer sliding window, calls within `SLOT_MS` are
+FINE_PARTS: Final = 500  # and in a shorter one, calls within one part in so many of it
+PROMPT_MS: Final = 500  # what ceases to count so soon counts as reserved, for which an urgent call may wait so long
+SPREAD_MAX_MS: Final = 10_000  # a longer sliding window is spent at once: its calls would wait for minutes otherwise
+SPREAD_PARTS: Final = 4  # beyond its rate, what is left in a window is spent over one part in so many of its length
+LEEWAY_MS: Final = 60  # calls that came late may be made up for, as at a measured rate
+ROUGH_PARTS: Final = 16  # a delay of more than one part in so many of a window leaves much of it unused
 FAR_PARTS: Final = 4  # a counter short by more than one part in this many of its capacity did not begin anew
 REMEMBERED_MAX: Final = 8_192  # calls whose answers may still come
 CORRECTIONS_MAX: Final = 1_024  # an answer tells nothing if more calls have proved mispriced since its own was sent
@@ -34,6 +40,7 @@ class FixedWindowMirror:
     """
 
     refill: Final = Refill.FIXED
+    is_spread, is_rough = False, False  # see `SlidingWindowMirror`
 
     def __init__(  # noqa: PLR0913 — the last keyword-only
         self, metric: LimitMetric, capacity: int, period_ms: int, mark_ms: int, remaining: int, *, project: bool = False
@@ -205,11 +212,18 @@ class SlidingWindowMirror:
     narrowed and replaced by answers as a bucket's level is, and never less than nothing where they are replaced: a
     server that counts less than all of ours shows no delay.
 
+    What is left in it is lost: a bucket loses no more once its reserve stands, but here each period lacks it. So in a
+    short one calls that must leave a reserve are spread over the period, and what will cease to count within
+    `PROMPT_MS` counts as reserved: capacity is freed all the time, for whoever is first in line.
+
     Attributes:
         step: What is left is stated in multiples of it, rounded down.
+        is_rough: Whether the delay has been long so far, in comparison with the period.
+        others_least: The least that others are believed to have taken.
     """
 
-    refill: Final = Refill.SLIDING
+    refill = Refill.SLIDING
+    others_least = 0
 
     def __init__(  # noqa: PLR0913 — the last keyword-only
         self,
@@ -230,15 +244,26 @@ class SlidingWindowMirror:
         self._corrected: deque[tuple[int, int, int]] = deque(maxlen=CORRECTIONS_MAX)  # call, sending time, excess
         self._corrections_made = 0
         self._heard = -1  # the newest call whose answer has told what others took
+        self.is_rough, self._paced_ms = True, now_ms  # when the next call may be sent that must leave a reserve
         self._count(sends, now_ms)
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether it is spent evenly, and never far from its end."""
+        return self.is_paced
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether calls that must leave a reserve are spread over the period."""
+        return self.period_ms <= SPREAD_MAX_MS
 
     def low(self, now_ms: int) -> int:
         """Return the amount that is certainly left."""
-        return self.capacity - self._long.charged(now_ms) - max(0, self._others_high)
+        return self.capacity - self._long.charged(now_ms) - max(self.others_least, self._others_high)
 
     def high(self, now_ms: int) -> int:
         """Return the greatest possible amount left."""
-        return self.capacity - self._short.charged(now_ms) - max(0, self._others_low)
+        return self.capacity - self._short.charged(now_ms) - max(self.others_least, self._others_low)
 
     @property
     def others(self) -> int:
@@ -246,15 +271,21 @@ class SlidingWindowMirror:
         return self._others_low
 
     def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
-        """Return when enough of the counted charges have expired."""
-        cap = max(1, self.capacity - max(0, self._others_high) - reserved)
-        return self._long.payable_at(amount + _rounding(self.metric), cap, now_ms)
+        """Return when enough of the counted charges have expired, and with a reserve, when the pace allows a call."""
+        cap, paid = max(1, self.capacity - max(self.others_least, self._others_high)), amount + _rounding(self.metric)
+        at_ms = self._long.payable_at(paid, cap, now_ms)
+        if not reserved:
+            return at_ms
+        beside_ms = self._long.payable_at(paid, max(1, cap - reserved), now_ms)
+        return max(at_ms, beside_ms - PROMPT_MS, self._paced_ms if self.is_paced else 0)
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
         """Record the sending of call `number`."""
         rounding = _rounding(self.metric)
         self._long.pay(amount + rounding, now_ms)
         self._short.pay(max(0, amount - rounding), now_ms)
+        per_period = self.capacity + SPREAD_PARTS * max(0, self.low(now_ms))
+        self._paced_ms = max(self._paced_ms, now_ms - LEEWAY_MS) + amount * self.period_ms // per_period
         self._sent[number] = now_ms, self._long.charged(now_ms), self._short.charged(now_ms), self._corrections_made
         if len(self._sent) > REMEMBERED_MAX:
             del self._sent[next(iter(self._sent))]
@@ -299,8 +330,8 @@ class SlidingWindowMirror:
 
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
-        self._long.span_ms = self.period_ms + order.delay_ms
-        self._short.span_ms = self._certain_ms(order.delay_ms)
+        self._allow_for(order.delay_ms)
+        self.is_rough = self.is_rough and order.delay_ms * ROUGH_PARTS > self.period_ms
         known, index = self._sent.pop(order.number, None), order.index
         if known is None or index < 0:
             return None
@@ -310,8 +341,8 @@ class SlidingWindowMirror:
             return None
         for call, at_ms, excess in islice(reversed(self._corrected), since):
             if call <= order.number:
-                long -= excess if self._long.counts(at_ms, sent_ms) else 0
-                short -= excess if self._short.counts(at_ms, sent_ms) else 0
+                long -= self._long.share(excess, at_ms, sent_ms)
+                short -= self._short.share(excess, at_ms, sent_ms)
         self._heard = max(self._heard, order.number)
         amounts = sends.amounts[self.metric]
         before = sum(amounts[bisect_right(sends.sent_ms, sent_ms - order.delay_ms) : index])
@@ -322,21 +353,32 @@ class SlidingWindowMirror:
             self._others_low, self._others_high = max(low, self._others_low), min(high, self._others_high)
             return 0
         error = self._others_high - low if low > self._others_high else self._others_low - high
-        self._others_low, self._others_high = max(0, low), max(0, high)
+        self._others_low, self._others_high = max(self.others_least, low), max(self.others_least, high)
         self.corrections += 1
         return error
 
     def _count(self, sends: SentCalls, now_ms: int) -> None:
         """Count everything sent within two periods, at its present price: answers to the later half can be compared."""
-        self._slot_ms = FINE_MS if self.period_ms <= FINE_PERIOD_MS else SLOT_MS
-        self._long = SlidingSum(self.period_ms + DELAY_MAX_MS, self._slot_ms)
-        self._short = SlidingSum(self._certain_ms(DELAY_MAX_MS), self._slot_ms)
+        fine_ms = min(FINE_MS, max(1, self.period_ms // FINE_PARTS))
+        self._slot_ms = fine_ms if self.period_ms <= FINE_PERIOD_MS else SLOT_MS
+        self._begin_sums()
+        self._allow_for(DELAY_MAX_MS)
         self._sent.clear()
         whole_ms = now_ms - self.period_ms
-        for index in range(bisect_left(sends.sent_ms, whole_ms - self._long.span_ms), len(sends.sent_ms)):
+        for index in range(bisect_left(sends.sent_ms, whole_ms - self.period_ms - DELAY_MAX_MS), len(sends.sent_ms)):
             self.pay(sends.amounts[self.metric][index], sends.forgotten + index, sends.sent_ms[index])
             if sends.sent_ms[index] < whole_ms:  # others before it may have counted then
                 del self._sent[sends.forgotten + index]
+        self._paced_ms = now_ms
+
+    def _begin_sums(self) -> None:
+        """Begin with sums of what counts at most, by which calls are paid, and at least."""
+        self._long, self._short = SlidingSum(slot_ms=self._slot_ms), SlidingSum(slot_ms=self._slot_ms)
+
+    def _allow_for(self, delay_ms: int) -> None:
+        """Let calls take so long to the server."""
+        self._long.span_ms = self.period_ms + delay_ms
+        self._short.span_ms = self._certain_ms(delay_ms)
 
     def _certain_ms(self, delay_ms: int) -> int:
         """Return for how long each charge counts for certain, as calls take up to that delay to the server."""

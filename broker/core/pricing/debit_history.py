@@ -120,18 +120,19 @@ class DebitHistory:
         self._forgotten = 0
         self._debits_max = DEBITS_MAX
         self.step = 1
+        self._counts_whole = False  # a period's debits bound what is left
         self._pattern: RefillPattern | None = None  # of a window; None: a bucket, or not known yet
 
     def refill_by(self, pattern: RefillPattern | None) -> None:
         """Let used capacity return by this pattern from now on; None: continuously."""
         self._pattern = None if pattern is None or pattern.refill is BUCKET else pattern
-        is_sliding = self._pattern is not None and self._pattern.refill is Refill.SLIDING
+        is_sliding = self._pattern is not None and self._pattern.refill in {Refill.SLIDING, Refill.TWO}
         self._debits_max = DEBITS_MAX_SLIDING if is_sliding else DEBITS_MAX
+        self._counts_whole = is_sliding and not self._of_ends
 
-    @property
-    def spans_max(self) -> int:
-        """The spans examined for one answer."""
-        return SPANS_MAX if self.step == 1 else SPANS_MAX_ROUNDED
+    def spans_max(self, *, thorough: bool = True) -> int:
+        """Return the spans examined for one answer; else the shortest, after all that counts in a sliding window."""
+        return (SPANS_MAX if self.step == 1 else SPANS_MAX_ROUNDED) if thorough else 1 + self._counts_whole
 
     def debit(self, at_ms: int, tokens: Tokens, *, sure: bool = True) -> int:
         """Add a debit now; return its number."""
@@ -216,10 +217,12 @@ class DebitHistory:
         if self._pattern is not None and self._pattern.loose:
             yield from self._loosely(end, capacity, self._pattern.period_ms, delay_ms)
             return
+        if self._pattern is not None and self._counts_whole:
+            yield from self._whole(end, capacity, self._pattern.period_ms, delay_ms)
         start = self._seen_before(end, self._at_ms[end] - 2 * delay_ms - 1)
         if start is None:
             yield self._alone(end, capacity)
-        for _ in range(self.spans_max):
+        for _ in range(self.spans_max()):
             if start is None or self._has_unsure(start, end):
                 return
             if self._pattern is None:
@@ -243,6 +246,15 @@ class DebitHistory:
         tokens = self._tokens[end]
         found = lambda column: (0, capacity - tokens[column])  # noqa: E731
         return DebitSpan(-1, self._forgotten + end, 1, self._known(end), found, self.step)
+
+    def _whole(self, end: int, capacity: int, period_ms: int, delay_ms: int) -> Iterator[DebitSpan]:
+        """Yield what a sliding window has left at most: spent evenly, it shows little else, as charges expire."""
+        first = bisect_right(self._at_ms, self._at_ms[end] - period_ms + delay_ms)
+        last = min(end, bisect_left(self._at_ms, self._at_ms[end] - delay_ms))
+        if first < last and not self._has_unsure(first - 1, last - 1):
+            left = lambda column: (0, capacity - self._sums[column][last] + self._sums[column][first])  # noqa: E731
+            start, number = self._forgotten + first - 1, self._forgotten + end
+            yield DebitSpan(start, number, last - first, self._known(end), left, self.step)
 
     def _loosely(self, end: int, capacity: int, period_ms: int, delay_ms: int) -> Iterator[DebitSpan]:
         """Yield what any short window leaves: no more than its call took is free, and no less than two periods took.

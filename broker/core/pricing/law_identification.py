@@ -28,7 +28,7 @@ from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.pricing.output_lengths import OutputsByTemplate
 from headrace.broker.core.pricing.references import ReferenceKind
-from headrace.broker.core.pricing.telling_spans import Columns, Judged, fitting_laws, most_telling
+from headrace.broker.core.pricing.telling_spans import Columns, Judged, fitting_laws, most_telling, overcharges
 from headrace.broker.core.pricing.uncapped_output import CHARGED, UncappedOutput
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 from headrace.broker.core.value import value
@@ -235,7 +235,7 @@ class LawIdentification:
             self._glances += 1
             thorough = self._glances % THOROUGH_EVERY == 0
             tests_all = thorough and not self._known
-            if tests_all or not self._fits(sent.admission, remaining, self._admissions.spans_max if thorough else 1):
+            if tests_all or not self._fits(sent.admission, remaining, self._admissions.spans_max(thorough=thorough)):
                 self._judge(sent.admission, ending if ending >= 0 else None, remaining)
 
     def _learn_step(self, remaining: int, prices: Prices) -> None:
@@ -338,8 +338,8 @@ class LawIdentification:
 
         A call that was overtaken on its way counts in a short span although it had not arrived yet, so the believed law
         charges too much. In a long span it is one call of many, and the difference between laws grows with every call.
-        So where the believed law alone fits longer spans, the delays differ by more than was assumed, and all spans are
-        examined again. One such span is not enough: other clients' spending can make it fit.
+        So where the believed law alone fits two longer spans (others' spending can make it fit one), and delays explain
+        the short one at all, they differ by more than was assumed, and all spans are examined again.
         """
         _, capacity, period_ms = remaining
         believed = self.evidence.believed
@@ -350,7 +350,8 @@ class LawIdentification:
             if index is None or (judged[1][index] or 0) <= 0 or delay_ms >= DELAY_DIFFERENCES_MS[-1]:
                 return judged
             spans = self._admissions.spans(admission, capacity, period_ms, delay_ms)
-            if sum(fitting_laws(span, columns) == {index} for span in spans) < 2:
+            loosest = self._admissions.spans(admission, capacity, period_ms, DELAY_DIFFERENCES_MS[-1])
+            if overcharges(loosest, index) or sum(fitting_laws(span, columns) == {index} for span in spans) < 2:
                 return judged
             self._delay_index += 1
 

@@ -1,6 +1,7 @@
 """Choice of the span of a debit history that rules out the most laws."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from headrace.broker.core.pricing.debit_history import DebitSpan
 
@@ -27,6 +28,11 @@ def most_telling(spans: Iterable[DebitSpan], columns: Columns) -> Judged:
 def fitting_laws(span: DebitSpan, columns: Columns) -> set[int]:
     """Return the indices of the laws that fit a span."""
     return _fitting(_excesses(span, columns))
+
+
+def overcharges(spans: Iterable[DebitSpan], column: int) -> bool:
+    """Return whether a law charges too much in the first span."""
+    return any(span.excess(column) > 0 for span in islice(spans, 1))
 
 
 def _excesses(span: DebitSpan, columns: Columns) -> list[int | None]:

@@ -181,9 +181,24 @@ def test_a_counter_is_as_long_as_the_shortest_usual_one_whose_end_can_be_about_s
     assert Listener().hear_all(counter(mark_ms=mark_ms))[-1] == RefillPattern(Refill.FIXED, period_ms, mark_ms + 1)
 
 
-def test_a_counter_that_the_levels_have_ruled_out_is_not_believed_again() -> None:
+def test_a_counter_that_the_levels_have_ruled_out_is_taken_for_two_whose_mark_is_the_earliest_that_answers_allow() -> (
+    None
+):
+    """Before: it was modelled as a bucket, in which nothing that is left is lost."""
+    fixed = Listener().hear_all(counter(calls=12))[-1]
     listener = Listener()
     listener.evidence.rule_out(Refill.FIXED)
+    two = listener.hear_all(counter(calls=12))[-1]
+    assert fixed is not None
+    assert two is not None
+    assert (two.refill, two.period_ms, two.loose) == (Refill.TWO, fixed.period_ms, True)
+    assert two.mark_ms < fixed.mark_ms
+
+
+def test_counters_that_the_levels_have_ruled_out_are_not_believed_again() -> None:
+    listener = Listener()
+    listener.evidence.rule_out(Refill.FIXED)
+    listener.evidence.rule_out(Refill.TWO)
     assert listener.hear_all(counter(calls=12)) == [None] * 12
 
 

@@ -1,5 +1,7 @@
 """Windows of a second or two, before servers whose answers take longer."""
 
+from dataclasses import replace
+
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, SECOND_MS
 from headrace.broker.core.answers.refill_detection import Refill, RefillEvidence, RefillPattern
 from tests.unit.core.answers.listening import Listener, reading
@@ -46,12 +48,19 @@ def test_a_window_of_a_minute_near_its_end_is_no_short_one() -> None:
         assert believed is None or believed.period_ms > 2_000
 
 
-def test_a_short_counter_that_is_ruled_out_is_taken_for_a_sliding_window() -> None:
-    listener = Listener(took_ms=3_000)
-    listener.evidence.rule_out(Refill.FIXED)
-    for call in range(12):
-        believed = listener.hear(1_000 * (1 + call % 5), SECOND_MS - 370 * call % SECOND_MS, 370 * call)
-    assert believed == RefillPattern(Refill.SLIDING, SECOND_MS, loose=True)
+def test_a_short_counter_that_is_ruled_out_is_taken_for_two_and_these_for_a_sliding_window() -> None:
+    believed = []
+    for ruled_out in ((), (Refill.FIXED,), (Refill.FIXED, Refill.TWO)):
+        listener = Listener(took_ms=3_000)
+        for refill in ruled_out:
+            listener.evidence.rule_out(refill)
+        for call in range(12):
+            pattern = listener.hear(1_000 * (1 + call % 5), SECOND_MS - 370 * call % SECOND_MS, 370 * call)
+        assert pattern is not None
+        believed.append(pattern)
+    fixed, two, sliding = believed
+    assert two == replace(fixed, refill=Refill.TWO, loose=True)
+    assert sliding == RefillPattern(Refill.SLIDING, SECOND_MS, loose=True)
 
 
 def test_a_short_window_whose_every_pattern_is_ruled_out_is_a_bucket() -> None:

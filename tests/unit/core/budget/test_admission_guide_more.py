@@ -11,9 +11,10 @@ from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS, TAPER
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS
 from headrace.broker.core.budget.mirror_trust import LATELY_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
+from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.stated_waits import TRUSTED, TRUSTED_MS
 from headrace.broker.core.budget.trial import MORE_PPM, SETTLES_MS, TRIED_MS
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from headrace.broker.core.units import PPM
 from tests.unit.core.budget.test_admission_guide import RATE, REFUSED, Rig
 from tests.unit.core.budgets import SETTINGS, UNKNOWN
@@ -235,6 +236,35 @@ def test_mirrors_are_judged_by_what_they_achieved_at_the_present_size_of_their_l
         mirror.pay(11 * RATE, 0, rig.now_ms)
         rig.ask(1_000)
         assert rig.guide.compare(400, rig.now_ms) is not raised
+
+
+def test_a_window_is_judged_by_what_it_lets_through_once_its_delay_has_come_down() -> None:
+    """Before: while a delay of a second was unlearned, half of a window of a second stayed unused, and was doubted."""
+    for learns in (False, True):
+        rig, sends = Rig(), SentCalls()
+        rig.buckets._mirrors.keep(lambda _: False)
+        mirror = SlidingWindowMirror(LimitMetric.TOKENS, RATE // 60, 1_000, 0, sends)
+        rig.buckets._mirrors.add(mirror)
+        rig.call()
+        assert not rig.guide.compare(400, rig.now_ms), "what delays are long is known from now on"
+        rig.spend(2 * MINUTE_MS, paid=10)
+        mirror.is_rough = not learns
+        mirror.pay(RATE, 0, rig.now_ms)
+        rig.ask(1_000)
+        assert rig.guide.compare(400, rig.now_ms) is not learns
+
+
+def test_an_evenly_spent_window_is_near_its_end_all_the_time_and_no_call_waits_for_answers() -> None:
+    """Before: in a window of ten seconds, what three tenths of a second let through stayed unused for ever."""
+    rig = Rig()
+    for period_ms, waits in ((TAPERED_MS, False), (MINUTE_MS, True)):
+        mirror = SlidingWindowMirror(LimitMetric.TOKENS, RATE, period_ms, 0, SentCalls())
+        mirror.pay(RATE - 1_000, 0, 0)
+        rig.buckets._mirrors.add(mirror)
+        for _ in range(4):
+            rig.ask(paid=100)
+            rig.send(100)
+        assert (rig.ask(paid=700) > 0) is waits
 
 
 def test_a_limit_explains_what_others_leave_unused_only_if_it_has_held_a_call_back_within_a_minute() -> None:

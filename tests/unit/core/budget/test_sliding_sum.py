@@ -69,4 +69,4 @@ def test_a_payment_counts_until_its_slot_has_expired() -> None:
     window = SlidingSum()
     window.pay(400, 50)
     for now_ms in (50, MINUTE + SLOT_MS - 1, MINUTE + SLOT_MS):
-        assert window.counts(50, now_ms) == (window.charged(now_ms) > 0)
+        assert window.share(300, 50, now_ms) == (300 if window.charged(now_ms) else 0)

@@ -5,7 +5,7 @@ from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
 from headrace.broker.core.budget.stated_age import AGE_MAX_MS, FIGURES_MAX, SPENT_PARTS, StatedAge
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from tests.unit.core.mirroring import WAY_MS
 
 CAPACITY = 60_000  # of a minute: one token a millisecond
@@ -52,6 +52,19 @@ def test_what_flows_in_meanwhile_may_make_up_for_what_was_spent() -> None:
     bucket = Mirror(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
     assert Teller(bucket).pair(FAR + 3_000) == 0
     assert Teller(bucket).pair(FAR + 3_001) == 3_000
+
+
+def test_what_expires_meanwhile_may_make_up_for_what_was_spent() -> None:
+    """Before: a sliding window that was spent evenly, and stated alike, seemed to state levels of ten seconds ago."""
+    for expires_ms, age_ms in ((0, 3_000), (1, 0), (3_000, 0), (3_001, 3_000)):
+        teller = Teller()
+        teller.mirror = SlidingWindowMirror(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0, teller.sends)
+        teller.send(expires_ms, FAR)
+        first = teller.send(MINUTE_MS)
+        teller.send(MINUTE_MS + 1, 2 * FAR)
+        last = teller.send(MINUTE_MS + 3_000)
+        teller.tell(first)
+        assert teller.tell(last) == age_ms
 
 
 def test_a_coarse_step_explains_more() -> None:

@@ -10,6 +10,7 @@ from headrace.broker.core.budget.window_mirrors import (
     CORRECTIONS_MAX,
     FINE_MS,
     FINE_PERIOD_MS,
+    PROMPT_MS,
     REMEMBERED_MAX,
     SlidingWindowMirror,
 )
@@ -53,7 +54,7 @@ def test_a_call_waits_until_enough_has_grown_old() -> None:
     slider.send(398, 10_000)
     assert slider.slider.payable_at(198, 0, 20_000) == 20_000
     assert slider.slider.payable_at(199, 0, 20_000) == MINUTE + DELAY_MAX_MS + SLOT_MS
-    assert slider.slider.payable_at(198, 1, 20_000) == MINUTE + DELAY_MAX_MS + SLOT_MS
+    assert slider.slider.payable_at(198, 1, 20_000) == MINUTE + DELAY_MAX_MS + SLOT_MS - PROMPT_MS
     assert slider.slider.payable_at(998, 0, 20_000) == MINUTE + DELAY_MAX_MS + 10_000 + SLOT_MS
 
 

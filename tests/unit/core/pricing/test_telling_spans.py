@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from headrace.broker.core.pricing.debit_history import DebitSpan
-from headrace.broker.core.pricing.telling_spans import Columns, fitting_laws, most_telling
+from headrace.broker.core.pricing.telling_spans import Columns, fitting_laws, most_telling, overcharges
 
 FIGURE = 10_000
 EACH: Columns = [0, 1, 2]
@@ -71,3 +71,10 @@ def test_a_law_without_charges_in_the_history_neither_fits_nor_misfits() -> None
 
 def test_a_law_that_is_off_by_what_is_rounded_fits() -> None:
     assert fitting_laws(span(3, 6, 7, -7), EACH) == {0}, "two tokens a call"
+
+
+def test_a_law_overcharges_by_the_first_span_alone() -> None:
+    assert overcharges([span(1, 5_000), span(2, 0)], 0)
+    assert not overcharges([span(1, 0), span(2, 5_000)], 0)
+    assert not overcharges([span(1, -5_000)], 0)
+    assert not overcharges([], 0)

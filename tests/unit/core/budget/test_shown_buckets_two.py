@@ -1,0 +1,62 @@
+"""What headers show of a limit that two counters estimate."""
+
+from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.bucket_set import BucketSet
+from headrace.broker.core.budget.two_counters import TwoCounterMirror
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from headrace.broker.simulator.meters.two_windows import TwoWindows
+from tests.unit.core.shown import Limit
+
+PERIOD, CAPACITY, TOKENS = 6_000, 60_000, 1_000
+MARK = 2_000
+
+
+class Estimate:
+    """Calls at the limit's own rate, one and a half at first; each is answered before the next."""
+
+    def __init__(self, *, estimates: bool = True) -> None:
+        self.limit, self.now_ms = Limit(), 100
+        self.limit.buckets = BucketSet(self.limit.sends, estimates=estimates)
+        self.meter = TwoWindows(CAPACITY, PERIOD * 1_000, 0, mark_us=MARK * 1_000)
+
+    def run(self, until_ms: int, every_ms: int = 100) -> list[type]:
+        """Return how the limit is mirrored after each answer."""
+        mirrored = []
+        while self.now_ms < until_ms:
+            order = self.limit.send(TOKENS, self.now_ms)
+            self.meter.refill(self.now_ms * 1_000)
+            self.meter.pay(TOKENS)
+            level = self.meter.level()
+            self.limit.show(order, CAPACITY - level.remaining, PERIOD - (self.now_ms - MARK) % PERIOD, CAPACITY)
+            mirrored.append(type(self.limit.only()))
+            self.now_ms += every_ms
+        return mirrored
+
+
+def test_a_counter_that_does_not_begin_anew_is_two() -> None:
+    """Before: a bucket, whose answers contradicted it for ever."""
+    estimate = Estimate()
+    mirrored = estimate.run(4 * PERIOD, every_ms=110)
+    assert list(dict.fromkeys(mirrored)) == [Mirror, FixedWindowMirror, TwoCounterMirror]
+    mirror = estimate.limit.only()
+    assert isinstance(mirror, TwoCounterMirror)
+    before = mirror.corrections
+    estimate.run(8 * PERIOD, every_ms=110)
+    assert estimate.limit.only() is mirror
+    assert mirror.corrections == before
+    assert (mirror._mark_ms - MARK) % PERIOD == 0
+
+
+def test_two_counters_that_are_far_from_what_they_should_have_are_none() -> None:
+    estimate = Estimate()
+    estimate.run(4 * PERIOD, every_ms=110)
+    assert set(estimate.run(8 * PERIOD, every_ms=300)) == {TwoCounterMirror}
+    estimate.meter.pay(CAPACITY // 2)
+    mirrored = estimate.run(12 * PERIOD, every_ms=300)
+    assert set(mirrored) == {Mirror}
+
+
+def test_where_a_share_may_be_counted_a_bucket_stands_for_two_counters() -> None:
+    mirrored = Estimate(estimates=False).run(4 * PERIOD, every_ms=110)
+    assert set(mirrored) == {Mirror, FixedWindowMirror}
+    assert mirrored[-1] is Mirror

@@ -1,0 +1,162 @@
+"""A mirror of a limit that two counters estimate, beside the server's own count."""
+
+from random import Random
+
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
+from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.two_counters import WINDOWS_KEPT, TwoCounterMirror, TwoCounterSum
+from headrace.broker.core.budget.window_mirrors import PROMPT_MS
+from headrace.broker.simulator.meters.two_windows import TwoWindows
+from tests.unit.core.counters import hearing
+
+PERIOD, MARK, LIMIT = 6_000, 1_300, 600
+WAY = 40
+
+
+def server() -> TwoWindows:
+    return TwoWindows(LIMIT, PERIOD * 1_000, 0, mark_us=MARK * 1_000)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_sum_is_what_a_server_counts_and_a_payment_is_possible_when_that_says(seed: int) -> None:
+    chance, meter, counted = Random(seed), server(), TwoCounterSum(PERIOD, MARK)
+    now_ms = 0
+    for _ in range(300):
+        amount = chance.randint(1, LIMIT // 2)
+        now_ms += chance.choice((0, 1, 40, 900, 2 * PERIOD) if chance.random() < 0.2 else (5,))
+        meter.refill(now_ms * 1_000)
+        assert min(LIMIT, counted.charged(now_ms)) == meter.used()
+        at_ms = counted.payable_at(amount, LIMIT, now_ms)
+        assert at_ms == now_ms + meter.stated_wait_ms(amount)
+        if at_ms <= now_ms:
+            meter.pay(amount)
+            counted.pay(amount, now_ms)
+
+
+def test_a_call_larger_than_the_limit_waits_until_nothing_counts() -> None:
+    counted = TwoCounterSum(PERIOD, 0)
+    counted.pay(10, 100)
+    assert counted.payable_at(50, 40, 200) == 2 * PERIOD
+    assert counted.payable_at(50, 40, 2 * PERIOD) == 2 * PERIOD
+
+
+def test_a_call_that_may_be_counted_late_counts_whole_on_both_sides_of_a_mark() -> None:
+    late, soon = TwoCounterSum(PERIOD, 0), TwoCounterSum(PERIOD, 0)
+    late.late_ms = soon.ahead_ms = WAY
+    for counted in (late, soon):
+        counted.pay(400, PERIOD - WAY)
+    assert late.charged(PERIOD - 1) == late.charged(2 * PERIOD - 1) == 400
+    assert soon.charged(PERIOD - WAY) == 400
+    assert soon.charged(PERIOD + PERIOD // 2 - WAY) == 200
+    assert late.payable_at(400, 600, PERIOD - 1) == 2 * PERIOD + PERIOD // 2, "it is the former window's there"
+    late.pay(300, 2 * PERIOD - 1)
+    assert late.payable_at(500, 600, 2 * PERIOD - 1) == 3 * PERIOD + PERIOD * 2 // 3
+
+
+def test_a_payment_is_taken_back_where_it_counts() -> None:
+    counted = TwoCounterSum(PERIOD, 0)
+    counted.pay(400, 100)
+    counted.refund(100, 100)
+    assert counted.charged(100) == 300
+    counted.refund(900, 100)
+    assert counted.charged(100) == 0
+    counted.refund(1, PERIOD)
+    assert counted.charged(PERIOD) == 0
+
+
+def test_a_payment_counts_as_a_share_of_itself_while_its_window_is_the_former_one() -> None:
+    counted = TwoCounterSum(PERIOD, 0)
+    shares = [counted.share(300, 100, at_ms) for at_ms in (100, PERIOD, PERIOD + PERIOD // 3, 2 * PERIOD, 3 * PERIOD)]
+    assert shares == [300, 300, 200, 0, 0]
+
+
+def test_only_windows_that_matter_are_kept() -> None:
+    counted = TwoCounterSum(PERIOD, 0)
+    for window in range(10):
+        counted.pay(100, window * PERIOD)
+        assert counted.charged(window * PERIOD) == (200 if window else 100)
+    assert len(counted._counts) == WINDOWS_KEPT
+
+
+class Caller:
+    """Calls of one lane, as soon as each may go; the server counts them one to `WAY` ms later, and answers in time."""
+
+    def __init__(self, mark_ms: int = MARK, seed: int = 1) -> None:
+        self.sends, self.meter, self.chance = SentCalls(), server(), Random(seed)
+        self.mirror = TwoCounterMirror(LimitMetric.REQUESTS, LIMIT, PERIOD, 0, self.sends, mark_ms=mark_ms)
+        self.now_ms, self.refused, self.errors = 0, 0, list[int]()
+        self.arrived_us = 0
+
+    def run(self, until_ms: int, reserved: int = 0) -> None:
+        way_ms = WAY
+        while (at_ms := self.mirror.payable_at(1, reserved, self.now_ms)) < until_ms:
+            self.now_ms = at_ms
+            number = self.sends.append(at_ms, 0)
+            self.mirror.pay(1, number, at_ms)
+            self.arrived_us = max(self.arrived_us, 1_000 * (at_ms + self.chance.randint(1, WAY)))
+            self.meter.refill(self.arrived_us)
+            self.refused += self.meter.short_by_us(1) > 0
+            self.meter.pay(1)
+            left = LIMIT - self.meter.used()
+            error = self.mirror.observe(left, hearing(self.sends, number, at_ms, way_ms), self.sends)
+            self.errors += [error] if error else []
+        self.now_ms = until_ms
+
+
+def test_a_limit_of_two_counters_is_spent_whole_without_a_refusal() -> None:
+    """Before: as a bucket it held what its answers took back, and calls were refused at each mark."""
+    caller = Caller()
+    caller.run(4 * PERIOD)
+    before = caller.sends.count
+    caller.run(24 * PERIOD)
+    assert caller.sends.count - before > 0.97 * 20 * LIMIT
+    assert (caller.refused, caller.errors) == (0, [])
+
+
+def test_what_is_reserved_in_it_is_free_or_will_be_within_half_a_second() -> None:
+    caller = Caller()
+    for tenth in range(1, 200):
+        caller.run(tenth * PERIOD // 10, reserved=LIMIT // 20)
+        assert caller.mirror.low(caller.now_ms + PROMPT_MS) >= LIMIT // 20 - 1
+    assert caller.mirror.is_spread
+    assert not caller.mirror.is_paced
+
+
+def test_a_mark_is_moved_later_at_once_and_sooner_slowly() -> None:
+    caller = Caller(mark_ms=MARK - 30)
+    mirror = caller.mirror
+    mirror.set_mark(MARK + 5 * PERIOD)
+    assert mirror._mark_ms == mirror._most._mark_ms == mirror._least._mark_ms == MARK
+    mirror.set_mark(MARK - 10)
+    assert mirror._mark_ms == mirror._most._mark_ms == MARK - 1
+
+
+def test_what_was_sent_before_it_was_known_counts_and_what_others_take_is_learned() -> None:
+    sends = SentCalls()
+    for at_ms in (MARK, MARK + PERIOD + 100):
+        sends.append(at_ms, 0)
+    now_ms = MARK + PERIOD + 2_000
+    mirror = TwoCounterMirror(LimitMetric.REQUESTS, LIMIT, PERIOD, now_ms, sends, mark_ms=MARK)
+    assert mirror.low(now_ms) == LIMIT - 2
+    assert mirror.high(now_ms) >= LIMIT - 2
+    number = sends.append(now_ms, 0)
+    mirror.pay(1, number, now_ms)
+    assert mirror.observe(LIMIT - 103, hearing(sends, number, now_ms, WAY), sends) == -99
+    assert mirror.others in {99, 100}
+    assert mirror.low(now_ms) == LIMIT - 103
+    assert DELAY_MAX_MS > WAY == mirror._most.late_ms
+
+
+def test_calls_that_are_priced_too_high_leave_more_than_they_seem_to() -> None:
+    """Before: nine tenths of such a limit were used, and without a refusal nothing told."""
+    sends = SentCalls()
+    mirror = TwoCounterMirror(LimitMetric.TOKENS, 6_000, PERIOD, 0, sends, mark_ms=MARK)
+    for number in range(10):
+        now_ms = MARK + 100 * number
+        mirror.pay(500, sends.append(now_ms, 500), now_ms)
+        mirror.observe(6_000 - 400 * (number + 1), hearing(sends, number, now_ms, WAY), sends)
+    assert mirror.low(now_ms) == pytest.approx(2_000, abs=50)
+    assert mirror.payable_at(1_900, 0, now_ms) == now_ms
