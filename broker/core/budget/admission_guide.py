@@ -14,11 +14,11 @@ from headrace.broker.core.answers.refill_detection import BUCKET, Refill
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.bucket_set import BucketSet
-from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, BurstRamp
+from headrace.broker.core.budget.burst_ramp import TAPERED_MS, BurstRamp, is_long, may_join
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.mirror_trust import LATELY_MS, REMEMBERED_MS, MirrorTrust
-from headrace.broker.core.budget.rate_control import SILENCE_MS, RateControl
+from headrace.broker.core.budget.rate_control import RateControl
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
@@ -32,9 +32,6 @@ HONOURED_MS: Final = 10_000  # a wait that the mirrors do not explain costs no m
 TESTED_MAX_MS: Final = 120_000  # a longer wait is that of a limit of a day
 TIMES_ACHIEVED: Final = 10  # a period that is mistaken for another usual one makes 30 times a rate or more
 CALLS_MIN: Final = 30  # a few large calls may have spent any part of what could be spent
-TAPERED_MS: Final = 10_000  # the end of a shorter window is near all the time
-UNANSWERED_PARTS: Final = 2  # of what is left in a window, one part in so many may be unanswered
-SPENT_IN_PARTS: Final = 8  # a window is spent within one part in so many of its length
 COMPARED_EVERY_MS: Final = 500  # doubts take minutes, and looking at those minutes takes longer than deciding a call
 _NONE_ROUGH: Final[frozenset[AnyMirror]] = frozenset()
 GUESS: Final = 100_000
@@ -188,7 +185,8 @@ class AdmissionGuide:
         """Return when a burst may go on; first see whether windows make each burst begin small."""
         made = self._buckets.made + self._sides.made
         if self._windows_made != made:
-            is_any = any(map(_is_long_window, self._buckets)) or self._sides.any_window(TAPERED_MS)
+            is_any = any(is_long(each) and each.refill is not BUCKET for each in self._buckets)
+            is_any = is_any or self._sides.any_window(TAPERED_MS)
             self._windows_made, self._ramp.always = made, is_any
         if not self._ramp.active(now_ms):
             return now_ms
@@ -203,11 +201,11 @@ class AdmissionGuide:
         for mirror in self._buckets:
             of_calls = mirror.metric is LimitMetric.REQUESTS
             amount, open_amount = (1, calls) if of_calls else (paid, unanswered.tokens)
-            if mirror.period_ms >= TAPERED_MS and not _may_join(mirror, amount, open_amount, calls, now_ms):
+            if is_long(mirror) and not may_join(mirror, amount, open_amount, calls, now_ms):
                 return unanswered.heard_ms
         if self._ramp.always:
             for mirror, amount, mean in self._sides.windows(prices, TAPERED_MS):
-                if not _may_join(mirror, amount, mean * calls, calls, now_ms):
+                if not may_join(mirror, amount, mean * calls, calls, now_ms):
                     return unanswered.heard_ms
         return now_ms
 
@@ -383,21 +381,3 @@ class AdmissionGuide:
         self._trust.reprice(ppm)
         if self._rate is not None:
             self._rate.reprice(ppm)
-
-
-def _is_long_window(mirror: AnyMirror) -> bool:
-    return mirror.refill is not BUCKET and mirror.period_ms >= TAPERED_MS and not mirror.is_spread
-
-
-def _may_join(mirror: AnyMirror, amount: int, unanswered: int, calls: int, now_ms: int) -> bool:
-    """Return whether one more call may follow `calls` unanswered ones, which take `unanswered`, into a limit.
-
-    A window is spent at once, and may hold less than is believed. So these may take no more than half of what is left
-    after this call: towards the end of the window few are refused together. A bucket is always near its end. From
-    `OPENING_CALLS` on they may take at most what `SILENCE_MS` lets through at `SPENT_IN_PARTS` times the limit's rate.
-    Neither bounds the call itself: a large one would wait for a pause of the small ones.
-    """
-    if mirror.refill is not BUCKET and unanswered * UNANSWERED_PARTS > mirror.low(now_ms) - amount:
-        return False
-    period_ms = min(mirror.period_ms, MINUTE_MS)
-    return calls < OPENING_CALLS or unanswered * period_ms <= mirror.capacity * SILENCE_MS * SPENT_IN_PARTS

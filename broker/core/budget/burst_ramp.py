@@ -12,6 +12,9 @@ forty, and no wave of twenty.
 from collections import deque
 from typing import Final, NamedTuple
 
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.answers.refill_detection import BUCKET
+from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 
 COUNTED_MS: Final = (
@@ -20,6 +23,9 @@ COUNTED_MS: Final = (
 UNANSWERED_PER_ADMITTED: Final = 2
 ACTIVE_MS: Final = 600_000
 OPENING_MS: Final = 10_000
+TAPERED_MS: Final = 10_000  # the end of a shorter window is near all the time
+UNANSWERED_PARTS: Final = 2  # of what is left in a window, one part in so many may be unanswered
+SPENT_IN_PARTS: Final = 8  # a limit is spent within one part in so many of its period
 OPENING_CALLS: Final = 8  # with which bursts begin where none was refused for `ACTIVE_MS`
 
 
@@ -111,3 +117,22 @@ class BurstRamp:
         """Forget calls sent longer ago than is counted."""
         while self._sent and self._sent[0] <= now_ms - COUNTED_MS:
             self._sent.popleft()
+
+
+def is_long(mirror: AnyMirror) -> bool:
+    """Return whether a limit is long enough for its end to be far at times."""
+    return mirror.period_ms >= TAPERED_MS and not mirror.is_spread
+
+
+def may_join(mirror: AnyMirror, amount: int, unanswered: int, calls: int, now_ms: int) -> bool:
+    """Return whether one more call may follow `calls` unanswered ones, which take `unanswered`, into a limit.
+
+    A window is spent at once, and may hold less than is believed. So these may take no more than half of what is left
+    after this call: towards the end of the window few are refused together. A bucket is always near its end. From
+    `OPENING_CALLS` on they may take at most what `SILENCE_MS` lets through at `SPENT_IN_PARTS` times the limit's rate.
+    Neither bounds the call itself: a large one would wait for a pause of the small ones.
+    """
+    if mirror.refill is not BUCKET and unanswered * UNANSWERED_PARTS > mirror.low(now_ms) - amount:
+        return False
+    period_ms = min(mirror.period_ms, MINUTE_MS)
+    return calls < OPENING_CALLS or unanswered * period_ms <= mirror.capacity * SILENCE_MS * SPENT_IN_PARTS

@@ -7,8 +7,8 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.achievement import LASTS_MS
-from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS, TAPERED_MS
-from headrace.broker.core.budget.burst_ramp import OPENING_CALLS
+from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS
+from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, TAPERED_MS
 from headrace.broker.core.budget.mirror_trust import LATELY_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.sent_calls import SentCalls
