@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.admission_guide import GUESS, AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
 from headrace.broker.core.budget.burst_ramp import TAPERED_MS
-from headrace.broker.core.budget.admission_guide import GUESS, AdmissionGuide
 from headrace.broker.core.budget.mirror_trust import LATELY_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.reservation import Reservation
