@@ -3,14 +3,8 @@
 import pytest
 
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
-from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCE_MS, DebitHistory, DebitSpan
-
-CAPACITY, MINUTE = 60_000, 60_000
-
-
-def spans(course: DebitHistory, number: int) -> list[DebitSpan]:
-    return list(course.spans(number, CAPACITY, MINUTE))
-
+from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCE_MS, DebitHistory
+from tests.unit.core.pricing.debits import CAPACITY, spans
 
 LOOSE = RefillPattern(Refill.SLIDING, 1_000, loose=True)
 EARLIEST_MS = 5_000 - 2_000 - DELAY_DIFFERENCE_MS
