@@ -68,13 +68,11 @@ class _HeaderBucket:
         "states_period",
     )
 
-    def __init__(self, capacity: int, now_ms: int, *, estimates: bool) -> None:
+    def __init__(self, capacity: int, now_ms: int, evidence: RefillEvidence) -> None:
         self.capacity, self.former, self.changed_ms, self.returns = capacity, 0, 0, 0
         self.shown_ms = now_ms
         self.mirror: AnyMirror | None = None
-        self.evidence = RefillEvidence()
-        if not estimates:
-            self.evidence.rule_out(Refill.TWO)
+        self.evidence = evidence
         self.known: RefillPattern | None = None
         self.made = 0
         self.states_period = False
@@ -176,7 +174,7 @@ class ShownBuckets:
         shown = name, reading.capacity if reading.capacity in turns else None
         header = self._headers.get(shown)
         if header is None:
-            header = self._headers[shown] = _HeaderBucket(reading.capacity, order.now_ms, estimates=self._estimates)
+            header = self._headers[shown] = _HeaderBucket(reading.capacity, order.now_ms, self._no_evidence())
             return header
         if header.rounding is None:
             header.rounding = Rounding()
@@ -186,12 +184,19 @@ class ShownBuckets:
         header.returns = header.returns + (RETURNS_MIN if is_soon else 1) if returned else 0
         if header.returns < RETURNS_MIN:
             if reading.capacity * FAR_PARTS <= header.capacity:  # another limit: what is ruled out was not of it
-                header.evidence = RefillEvidence()
+                header.evidence = self._no_evidence()
             header.former, header.capacity, header.changed_ms = header.capacity, reading.capacity, order.now_ms
             header.rounding = Rounding()
             return header
         self._split(name, shown, reading.capacity, order.now_ms)
         return self._headers[name, reading.capacity]
+
+    def _no_evidence(self) -> RefillEvidence:
+        """Return what is known of the refill of a limit that no answer has shown yet."""
+        evidence = RefillEvidence()
+        if not self._estimates:
+            evidence.rule_out(Refill.TWO)
+        return evidence
 
     def _split(self, name: _Name, shown: _Shown, capacity: int, now_ms: int) -> None:
         """Make two buckets of one whose former `capacity` has come back: each with the evidence that is its own.
@@ -199,7 +204,7 @@ class ShownBuckets:
         The mirror is that of the former if it has that capacity still, or again: answers come in any order.
         """
         header = self._headers.pop(shown)
-        other = _HeaderBucket(capacity, now_ms, estimates=self._estimates)
+        other = _HeaderBucket(capacity, now_ms, self._no_evidence())
         if header.mirror is not None and header.mirror.capacity == capacity:
             other.mirror, header.mirror, header.known = header.mirror, None, None
         header.returns, header.shown_ms = 0, now_ms

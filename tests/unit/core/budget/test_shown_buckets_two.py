@@ -60,3 +60,12 @@ def test_where_a_share_may_be_counted_a_bucket_stands_for_two_counters() -> None
     mirrored = Estimate(estimates=False).run(4 * PERIOD, every_ms=110)
     assert set(mirrored) == {Mirror, FixedWindowMirror}
     assert mirrored[-1] is Mirror
+
+
+def test_where_a_share_may_be_counted_that_holds_for_a_limit_of_another_size_too() -> None:
+    estimate = Estimate(estimates=False)
+    order = estimate.limit.send(TOKENS, 0)
+    estimate.limit.show(order, TOKENS, 10 * PERIOD, 4 * CAPACITY)
+    mirrored = estimate.run(4 * PERIOD, every_ms=110)
+    assert TwoCounterMirror not in mirrored
+    assert mirrored[-1] is Mirror
