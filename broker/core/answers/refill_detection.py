@@ -1,4 +1,4 @@
-"""Detection of a limit's refill pattern from headers: continuous, at clock marks, or one period after each charge.
+"""Detection of a limit's refill pattern from headers: a bucket, counters between clock marks, or a sliding window.
 
 Headers state how much is used and how long until nothing is. Each way of refilling relates the two differently
 (facts/openai.md §3 for the first; the others are those of gateways):
@@ -6,7 +6,8 @@ Headers state how much is used and how long until nothing is. Each way of refill
 - BUCKET: `reset = used / limit * period`. Every answer bounds the period: `used` and `reset` are whole numbers, so the
   true values lie within one unit of them. While some period agrees with all answers, it is a bucket of that period.
 - FIXED: a counter that begins anew at a mark. `reset` counts down to the mark, whatever is used.
-- TWO: two counters, this one and the former, weighed by its overlap. `reset` counts down to the mark as well.
+- TWO: two such counters, this window's and the former's, weighted by its remaining overlap (an approximate sliding
+  window). `reset` looks like that of one counter; only levels after a mark tell them apart (`rule_out`).
 - SLIDING: each charge counts for one period. `reset`, right after a charge, is the period, whatever is used; in a
   refusal, which charges nothing, it is what is left of the period since the last charge.
 
@@ -195,20 +196,24 @@ class RefillEvidence:
         elif self._mark.known and not self._ruled_out.issuperset(_COUNTERS):
             pattern = self._counter()
         else:
-            self._begin()  # none of the three patterns fits; the next answers may be clearer
+            self._begin()  # no pattern fits; the next answers may be clearer
         return pattern
 
     def _counter(self) -> RefillPattern:
-        """Return the counter of the mark; if levels have disproved one, two by the earliest mark that answers allow."""
+        """Return one counter with the latest mark that answers allow, or two with the earliest if one was disproved.
+
+        The latest is safe for one counter, which holds nothing before its mark. Two are shifted to later marks at once,
+        and to earlier ones slowly (`TwoCounterMirror.set_mark`).
+        """
         if FIXED in self._ruled_out:
             return RefillPattern(Refill.TWO, self._window_ms(), self._mark.low, loose=True)
         return RefillPattern(FIXED, self._window_ms(), self._mark.high)
 
     def _short_window(self, now_ms: int) -> RefillPattern:
-        """Return the counter whose marks are known, else a sliding window: what that allows, any other allows too.
+        """Return one counter if its marks are known, else a sliding window: what that allows, any other allows too.
 
-        Where the levels have disproved one counter, it is two, and where these too, a sliding window. Where they have
-        disproved that, it is a bucket, which is corrected by each answer.
+        Levels may disprove one pattern after another: one counter, then two, then a sliding window. What is left is a
+        bucket, which is corrected by each answer.
         """
         period_ms = self._window_ms()
         if Refill.SLIDING in self._ruled_out:

@@ -33,7 +33,7 @@ TESTED_MAX_MS: Final = 120_000  # a longer wait is that of a limit of a day
 TIMES_ACHIEVED: Final = 10  # a period that is mistaken for another usual one makes 30 times a rate or more
 CALLS_MIN: Final = 30  # a few large calls may have spent any part of what could be spent
 COMPARED_EVERY_MS: Final = 500  # doubts take minutes, and looking at those minutes takes longer than deciding a call
-_NONE_ROUGH: Final[frozenset[AnyMirror]] = frozenset()
+_NONE_DELAYED: Final[frozenset[AnyMirror]] = frozenset()
 GUESS: Final = 100_000
 """Tokens a minute at which a rate begins where nothing states a limit; it grows fast."""
 
@@ -50,6 +50,7 @@ class AdmissionGuide:
         "_capacities",
         "_charged",
         "_credible",
+        "_delayed",
         "_held_by",
         "_is_guess",
         "_kept",
@@ -57,7 +58,6 @@ class AdmissionGuide:
         "_overloaded_until_ms",
         "_ramp",
         "_rate",
-        "_rough",
         "_settings",
         "_sides",
         "_trust",
@@ -84,7 +84,7 @@ class AdmissionGuide:
         self._ramp = BurstRamp(None if known else now_ms)
         self._rate: RateControl | None = None
         self._capacities: dict[tuple[str, bool, Refill, int], int] = {}  # of what the mirrors were judged by
-        self._rough = _NONE_ROUGH  # mirrors whose delay is long still
+        self._delayed = _NONE_DELAYED  # mirrors whose delay was long, when this was asked last
         self._is_guess = False
         self._credible: int | None = None  # no more tokens a minute are believed
         self._overloaded_until_ms = now_ms
@@ -234,18 +234,18 @@ class AdmissionGuide:
         return True
 
     def _changes(self) -> bool:
-        """Return whether a limit has another size by now than when this was asked last.
+        """Return whether what a limit lets through has changed since this was asked last: its size, for example.
 
-        Or whether the delay of a window has come down for the first time: while it is learned, half of a window of a
-        second stays unused, which is no fault of what is believed.
+        The same holds for a window whose delay has turned out to be short: until that was learned, up to half of a
+        window of a second stayed unused, which is no fault of what is believed.
         """
         former = self._capacities
         self._capacities = self._sides.capacities() | {
             (mirror.metric.value, mirror.project, mirror.refill, mirror.period_ms): mirror.capacity
             for mirror in self._buckets
         }
-        rough, self._rough = self._rough, frozenset(mirror for mirror in self._buckets if mirror.is_rough)
-        return not rough <= self._rough or any(
+        delayed, self._delayed = self._delayed, frozenset(mirror for mirror in self._buckets if mirror.has_long_delay)
+        return not delayed <= self._delayed or any(
             former.get(limit, capacity) != capacity for limit, capacity in self._capacities.items()
         )
 

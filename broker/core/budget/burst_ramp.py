@@ -1,12 +1,15 @@
-"""Bursts that begin small where refusals have come: a wave of calls is not sent before its first ones are admitted.
+"""Slow start of bursts: a wave of calls is not sent before its first ones are admitted.
 
 The mirrors may be wrong about what can be paid. Without a ramp the error costs as many refusals as calls are waiting:
-all are sent in the same instant, long before the first refusal comes back. So for some time after a refusal, and
-wherever a window of ten seconds or longer is spent at once, at most twice as many calls may be unanswered within
-`SILENCE_MS` as were admitted of the last `COUNTED_MS`, and one at least. A refusal comes back sooner than that; a call
-about which the server has been silent for so long was admitted. A burst of a hundred calls takes five such steps after
-its first call, as in the slow start of congestion control (RFC 5681); a flow of ten calls a second may become one of
-forty, and no wave of twenty.
+all are sent in the same instant, long before the first refusal comes back. So a burst begins small for `ACTIVE_MS`
+after a refusal, for `OPENING_MS` at a new server, and wherever a window of `TAPERED_MS` or longer is spent at once.
+Then at most twice as many calls may be unanswered as were admitted of those sent in the last `COUNTED_MS`; one at
+least after a refusal, else `OPENING_CALLS`. A call about which the server has been silent for `SILENCE_MS` counts as
+admitted, since refusals come back sooner. A burst of a hundred calls takes five such steps after its first call, as in
+the slow start of congestion control (RFC 5681). A flow of ten calls a second may become one of forty at once, but no
+wave of twenty calls follows it.
+
+Towards the end of a window, and in buckets, the tokens without an answer are bounded as well (`may_join`).
 """
 
 from collections import deque
@@ -17,16 +20,15 @@ from headrace.broker.core.answers.refill_detection import BUCKET
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 
-COUNTED_MS: Final = (
-    3 * SILENCE_MS
-)  # the rounds whose calls have been answered, and the one whose answers may still come
+COUNTED_MS: Final = 3 * SILENCE_MS
+"""Two rounds of calls that have been answered, and the one whose answers may still come."""
 UNANSWERED_PER_ADMITTED: Final = 2
 ACTIVE_MS: Final = 600_000
 OPENING_MS: Final = 10_000
-TAPERED_MS: Final = 10_000  # the end of a shorter window is near all the time
+TAPERED_MS: Final = 10_000  # of a shorter limit, the end is near all the time: it slows no burst
 UNANSWERED_PARTS: Final = 2  # of what is left in a window, one part in so many may be unanswered
 SPENT_IN_PARTS: Final = 8  # a limit is spent within one part in so many of its period
-OPENING_CALLS: Final = 8  # with which bursts begin where none was refused for `ACTIVE_MS`
+OPENING_CALLS: Final = 8  # with which a burst begins unless a call was refused within `ACTIVE_MS`
 
 
 class UnansweredCalls(NamedTuple):
@@ -120,17 +122,18 @@ class BurstRamp:
 
 
 def is_long(mirror: AnyMirror) -> bool:
-    """Return whether a limit is long enough for its end to be far at times."""
-    return mirror.period_ms >= TAPERED_MS and not mirror.is_spread
+    """Return whether a limit may slow bursts: it is not short, and its tokens may be spent long before they return."""
+    return mirror.period_ms >= TAPERED_MS and not mirror.is_spent_evenly
 
 
 def may_join(mirror: AnyMirror, amount: int, unanswered: int, calls: int, now_ms: int) -> bool:
-    """Return whether one more call may follow `calls` unanswered ones, which take `unanswered`, into a limit.
+    """Return whether a call of `amount` may follow `calls` without an answer, which take `unanswered`, into a limit.
 
-    A window is spent at once, and may hold less than is believed. So these may take no more than half of what is left
-    after this call: towards the end of the window few are refused together. A bucket is always near its end. From
-    `OPENING_CALLS` on they may take at most what `SILENCE_MS` lets through at `SPENT_IN_PARTS` times the limit's rate.
-    Neither bounds the call itself: a large one would wait for a pause of the small ones.
+    A window may hold less than is believed. So the unanswered calls may take no more than half of what is left after
+    this call: then few calls are refused together at the end of the window. This does not hold for buckets, which have
+    no end. In both, from `OPENING_CALLS` on, unanswered calls may take at most what returns within `SILENCE_MS` at
+    `SPENT_IN_PARTS` times the limit's rate; a limit longer than a minute counts as one of a minute. Neither rule counts
+    the call itself: a large call would wait until no small one is sent.
     """
     if mirror.refill is not BUCKET and unanswered * UNANSWERED_PARTS > mirror.low(now_ms) - amount:
         return False

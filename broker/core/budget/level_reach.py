@@ -1,13 +1,15 @@
-"""How far the levels reach that a header states beside a limit: they may be those of another, smaller limit.
+"""Detection of headers that state one limit with the levels of another, smaller one.
 
 Some gateways state the limit of an hour or a day and beside it the level and the reset of the minute, or of a second.
 Taken literally, most of that limit is gone for ever: lanes' reserves are shares of it, so that what is left never
 covers them, and its rate is many times what is let through.
 
-Of a limit whose levels stay below a quarter of it, though few of those tokens are ours, others have spent most. In a
-minute or less all of that returns. So where no reset is longer than a minute, and nothing but ours returns, the limit
-is taken to hold no more than its levels reach; likewise where all levels and resets fit a smaller bucket. A higher
-level disproves that at once: then the limit is believed as it is stated.
+Levels that stay below a quarter of a limit, though few of the tokens gone are ours, mean that others have spent most of
+it, or that they are another limit's. Tokens that others have spent return: in a minute or less, if no reset is longer
+than that. So if no more returns than ours, the limit is taken to hold its *reach*, the highest level that answers have
+shown with their call's charge. Likewise, if all levels and resets fit one smaller bucket, it is taken for that bucket.
+A higher level raises the reach. One above a quarter of the limit, or a reset of more than a minute, proves the levels
+its own: then the limit is believed as it is stated.
 """
 
 from collections.abc import Callable
@@ -19,11 +21,11 @@ from headrace.broker.core.answers.refill_detection import SHORT_MS, WINDOWS_MS
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.sent_calls import SentCalls
 
-REACH_PARTS: Final = 4  # levels that reach one part in so many of the limit are its own
+REACH_PARTS: Final = 4  # levels that exceed one part in so many of the limit are its own
 ANSWERS_MIN: Final = 8
 RESETS_MIN: Final = 4  # different ones, before they show the size of a bucket
-FIT_PARTS: Final = 50  # to one part in so many
-RISEN_PARTS: Final = 20  # more of the level than this has returned
+FIT_PARTS: Final = 50  # a size is known if its bounds are within one part in so many
+RISEN_PARTS: Final = 20  # a level has risen if more than one part in so many of it has returned
 
 
 class LevelReach:
@@ -52,23 +54,24 @@ class LevelReach:
 
     def _begin(self, capacity: int) -> None:
         self._capacity = capacity
-        self._size: int | None = None  # that is believed in its place
-        self._period_ms: int | None = None  # of the bucket of that size
+        self._size: int | None = None  # what is believed in place of the capacity
+        self._period_ms: int | None = None  # of the bucket that has shown that size
         self.is_own = False
         self._answers = 0
-        self._first_ms = self._longest_ms = self._top = 0
-        self._least = capacity  # of what remained, with ours
+        self._first_ms = self._longest_ms = 0  # the first sending time, and the longest reset
+        self._top = 0  # the highest level, before the call that showed it was charged
+        self._least = capacity  # the lowest level, as if we had spent nothing
         self._resets: tuple[int, ...] = ()
         # the sizes of a bucket of each period that all answers fit
         self._fits = dict.fromkeys(WINDOWS_MS, (0, capacity))
 
     @property
     def watches(self) -> bool:
-        """Whether levels may still prove to be another limit's: the tokens sent matter."""
+        """Whether it is open still whose levels these are: `observe` needs the tokens sent."""
         return not self.is_own and self._size is None
 
-    def size(self, shown: Reading | SideReading, taken: int, ours: int, sent_ms: int) -> int:
-        """Return what the limit holds that an answer shows.
+    def observe(self, shown: Reading | SideReading, taken: int, ours: int, sent_ms: int) -> int:
+        """Process an answer that shows the limit; return what the limit is taken to hold.
 
         `taken` is the least charge of its call, which was sent at `sent_ms`; `ours` are the tokens sent in the minute
         before.
@@ -85,7 +88,7 @@ class LevelReach:
             return self._size or capacity
         if self._size is None:
             if (remaining + ours) * REACH_PARTS <= capacity:
-                self._observe(remaining, full_in_ms, taken, ours, sent_ms)
+                self._gather(remaining, full_in_ms, taken, ours, sent_ms)
         else:
             self._size = max(self._size, remaining)
             if self._period_ms is not None:
@@ -93,7 +96,8 @@ class LevelReach:
                 self._refine(self._period_ms)
         return self._size or capacity
 
-    def _observe(self, remaining: int, full_in_ms: int, taken: int, ours: int, sent_ms: int) -> None:
+    def _gather(self, remaining: int, full_in_ms: int, taken: int, ours: int, sent_ms: int) -> None:
+        """Gather one more low level, and conclude what is limited as soon as there is enough of them."""
         self._first_ms = self._first_ms if self._answers else sent_ms
         self._answers += 1
         self._longest_ms = max(self._longest_ms, full_in_ms)
@@ -146,11 +150,11 @@ class LevelReach:
 class LevelReaches:
     """The reach of each bucket of tokens that headers show."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_own", "_reaches")
 
     def __init__(self) -> None:
-        # by the kind of the header; a mere number: that limit's levels have proved to be its own
-        self._known: dict[str, LevelReach | int] = {}
+        self._reaches: dict[str, LevelReach] = {}  # by the kind of the header
+        self._own: dict[str, int] = {}  # the limits whose levels have proved to be their own: no more is asked of them
 
     def corrected(self, verdict: Verdict, least: Callable[[], int], sent_ms: int, sends: SentCalls) -> Verdict:
         """Return a verdict with limits that hold no more than their levels reach.
@@ -176,17 +180,19 @@ class LevelReaches:
     def _size(
         self, kind: str, shown: Reading | SideReading, least: Callable[[], int], sent_ms: int, sends: SentCalls
     ) -> int:
-        reach = self._known.get(kind)
-        if reach == shown.capacity:
+        if self._own.get(kind) == shown.capacity:
             return shown.capacity
-        if not isinstance(reach, LevelReach):
-            reach = self._known[kind] = LevelReach()
+        reach = self._reaches.get(kind)
+        if reach is None:
+            self._own.pop(kind, None)
+            reach = self._reaches[kind] = LevelReach()
         spent = 0
         if reach.watches:
             spent = sends.sent_since(TOKENS, sent_ms - MINUTE_MS) - sends.sent_since(TOKENS, sent_ms + 1)
-        size = reach.size(shown, least(), spent, sent_ms)
+        size = reach.observe(shown, least(), spent, sent_ms)
         if reach.is_own:
-            self._known[kind] = shown.capacity
+            self._own[kind] = shown.capacity
+            del self._reaches[kind]
         return size
 
 

@@ -395,4 +395,4 @@ class SideLimits:
 
 
 def _is_window(mirror: AnyMirror, least_ms: int) -> bool:
-    return mirror.refill is not BUCKET and mirror.period_ms >= least_ms and not mirror.is_spread
+    return mirror.refill is not BUCKET and mirror.period_ms >= least_ms and not mirror.is_spent_evenly

@@ -1,8 +1,9 @@
 """Model of a limit that two counters estimate: this window's charges, and the former's as far as it still overlaps.
 
-Gateways and content networks count so: `used = last * (1 - elapsed / period) + this`. All of our charges are known, and
-the marks of the server's clock as well as resets state them; so what is left is known as that of a sliding window is.
-What is left of it is lost, too, and flows back all the time, so none of it need be spread.
+Gateways and content delivery networks count so: `used = last * (1 - elapsed / period) + this`. All of our charges are
+known, and so are the marks of the server's clock, to which resets count down. So the level is known as well as that of
+a sliding window. As there, what is left expires, and what is reserved is lost in each period. But the former window's
+charges cease to count evenly, however they were spent, so calls need not be paced.
 """
 
 from typing import Final
@@ -13,15 +14,16 @@ from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.window_mirrors import SlidingWindowMirror
 
+BOUNDLESS: Final = -(1 << 62)  # less than any amount
 WINDOWS_KEPT: Final = 4  # the next one, in which a late call counts, this one, the former, and the one before
 
 
 class TwoCounterSum(SlidingSum):
-    """What two counters make of our payments.
+    """The estimate that two counters give of our payments, in place of an exact sliding sum.
 
     Attributes:
-        late_ms: A payment may be counted so much later than it was made, in the window after its own.
-        ahead_ms: And looked at so much later.
+        late_ms: A payment is taken to be counted so much later than it was made: perhaps in the window after its own.
+        ahead_ms: The estimate is that of an instant so much later than asked for.
     """
 
     def __init__(self, period_ms: int, mark_ms: int) -> None:
@@ -82,12 +84,12 @@ class TwoCounterSum(SlidingSum):
 class TwoCounterMirror(SlidingWindowMirror):
     """A limit that two counters estimate.
 
-    What the server counts less than our charges, it will count less of the next ones too: they are priced too high, and
-    none is late for that long. So others may seem to have given something.
+    If the server counts less than our charges, these are priced too high: no call is late by as much as a window. It
+    will count less of the next ones too. So others may seem to have given tokens (`others_least` is negative).
     """
 
     refill = Refill.TWO
-    others_least = -(1 << 62)
+    others_least = BOUNDLESS
 
     def __init__(  # noqa: PLR0913 — the last keyword-only
         self,
@@ -100,18 +102,18 @@ class TwoCounterMirror(SlidingWindowMirror):
         mark_ms: int,
         project: bool = False,
     ) -> None:
-        """A window begins at `mark_ms`, by the sending of calls, and each period before and after it."""
+        """A window begins for calls sent at `mark_ms`, and each period before and after it."""
         self._mark_ms = mark_ms
         super().__init__(metric, capacity, period_ms, now_ms, sends, project=project)
 
     @property
-    def is_spread(self) -> bool:
-        """It is: the former window's charges cease to count evenly, whenever they were made."""
+    def is_spent_evenly(self) -> bool:
+        """It is: the former window's charges cease to count evenly, however they were spent."""
         return True
 
     @property
     def is_paced(self) -> bool:
-        """Its calls are not."""
+        """Its calls are never paced."""
         return False
 
     def set_mark(self, mark_ms: int) -> None:
@@ -128,5 +130,5 @@ class TwoCounterMirror(SlidingWindowMirror):
         self._long, self._short = self._most, self._least
 
     def _allow_for(self, delay_ms: int) -> None:
-        """Let calls take so long to the server: at most those before a mark count in the window after it."""
+        """Let calls take so long to the server: then those sent just before a mark may count in the window after it."""
         self._most.late_ms = self._least.ahead_ms = delay_ms

@@ -19,14 +19,14 @@ from headrace.broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
 from headrace.broker.core.units import ROUNDING_TOKENS
 
 UNPROVEN_PARTS: Final = 32  # one part in this many of the first new window is spent before an answer proves it new
-FINE_MS: Final = 10  # calls within so long are counted together
-FINE_PERIOD_MS: Final = 10_000  # in a longer sliding window, calls within `SLOT_MS` are
-FINE_PARTS: Final = 500  # and in a shorter one, calls within one part in so many of it
-PROMPT_MS: Final = 500  # what ceases to count so soon counts as reserved, for which an urgent call may wait so long
+FINE_PERIOD_MS: Final = 10_000  # in a longer sliding window, calls within `SLOT_MS` are counted together
+FINE_PARTS: Final = 500  # in a shorter one, those within one part in so many of it, and within `FINE_MS` at most
+FINE_MS: Final = 10
+PROMPT_MS: Final = 500  # what ceases to count within this time counts as reserved: an urgent call may wait so long
 SPREAD_MAX_MS: Final = 10_000  # a longer sliding window is spent at once: its calls would wait for minutes otherwise
 SPREAD_PARTS: Final = 4  # beyond its rate, what is left in a window is spent over one part in so many of its length
-LEEWAY_MS: Final = 60  # calls that came late may be made up for, as at a measured rate
-ROUGH_PARTS: Final = 16  # a delay of more than one part in so many of a window leaves much of it unused
+LEEWAY_MS: Final = 60  # by which calls may be ahead of the pace after a pause, as at a measured rate
+LONG_DELAY_PARTS: Final = 16  # a delay of more than one part in so many of a window leaves much of it unused
 FAR_PARTS: Final = 4  # a counter short by more than one part in this many of its capacity did not begin anew
 REMEMBERED_MAX: Final = 8_192  # calls whose answers may still come
 CORRECTIONS_MAX: Final = 1_024  # an answer tells nothing if more calls have proved mispriced since its own was sent
@@ -40,7 +40,7 @@ class FixedWindowMirror:
     """
 
     refill: Final = Refill.FIXED
-    is_spread, is_rough = False, False  # see `SlidingWindowMirror`
+    is_spent_evenly, has_long_delay = False, False  # see `SlidingWindowMirror`
 
     def __init__(  # noqa: PLR0913 — the last keyword-only
         self, metric: LimitMetric, capacity: int, period_ms: int, mark_ms: int, remaining: int, *, project: bool = False
@@ -212,14 +212,14 @@ class SlidingWindowMirror:
     narrowed and replaced by answers as a bucket's level is, and never less than nothing where they are replaced: a
     server that counts less than all of ours shows no delay.
 
-    What is left in it is lost: a bucket loses no more once its reserve stands, but here each period lacks it. So in a
-    short one calls that must leave a reserve are spread over the period, and what will cease to count within
-    `PROMPT_MS` counts as reserved: capacity is freed all the time, for whoever is first in line.
+    A reserve costs a bucket its tokens once. Here it costs them in each period, as what is left expires. So in a short
+    window (`SPREAD_MAX_MS`) calls that must leave a reserve are spread over the period, and charges that will cease to
+    count within `PROMPT_MS` count as reserved: capacity is freed all the time, for the call that is first in line.
 
     Attributes:
         step: What is left is stated in multiples of it, rounded down.
-        is_rough: Whether the delay has been long so far, in comparison with the period.
-        others_least: The least that others are believed to have taken.
+        has_long_delay: Every delay so far was longer than one part in `LONG_DELAY_PARTS` of the period.
+        others_least: The least that others are believed to have taken; below zero: they seem to have given some.
     """
 
     refill = Refill.SLIDING
@@ -244,12 +244,13 @@ class SlidingWindowMirror:
         self._corrected: deque[tuple[int, int, int]] = deque(maxlen=CORRECTIONS_MAX)  # call, sending time, excess
         self._corrections_made = 0
         self._heard = -1  # the newest call whose answer has told what others took
-        self.is_rough, self._paced_ms = True, now_ms  # when the next call may be sent that must leave a reserve
+        self.has_long_delay = True
+        self._paced_ms = now_ms  # when the next call may be sent that must leave a reserve
         self._count(sends, now_ms)
 
     @property
-    def is_spread(self) -> bool:
-        """Whether it is spent evenly, and never far from its end."""
+    def is_spent_evenly(self) -> bool:
+        """Whether charges cease to count all the time, so that no end of the window comes with all of it spent."""
         return self.is_paced
 
     @property
@@ -331,7 +332,7 @@ class SlidingWindowMirror:
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         self._allow_for(order.delay_ms)
-        self.is_rough = self.is_rough and order.delay_ms * ROUGH_PARTS > self.period_ms
+        self.has_long_delay = self.has_long_delay and order.delay_ms * LONG_DELAY_PARTS > self.period_ms
         known, index = self._sent.pop(order.number, None), order.index
         if known is None or index < 0:
             return None

@@ -248,7 +248,7 @@ def test_a_window_is_judged_by_what_it_lets_through_once_its_delay_has_come_down
         rig.call()
         assert not rig.guide.compare(400, rig.now_ms), "what delays are long is known from now on"
         rig.spend(2 * MINUTE_MS, paid=10)
-        mirror.is_rough = not learns
+        mirror.has_long_delay = not learns
         mirror.pay(RATE, 0, rig.now_ms)
         rig.ask(1_000)
         assert rig.guide.compare(400, rig.now_ms) is not learns

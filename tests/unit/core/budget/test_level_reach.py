@@ -29,7 +29,7 @@ class Seen:
     def answer(self, remaining: int, full_in_ms: int | None, *, taken: int = CALL, ours: int | None = None) -> int:
         self.ours = self.ours + CALL if ours is None else ours
         self.now_ms += EVERY_MS
-        return self.reach.size(tokens(remaining, full_in_ms), taken, self.ours, self.now_ms)
+        return self.reach.observe(tokens(remaining, full_in_ms), taken, self.ours, self.now_ms)
 
     def sliding(self, calls: int, *, reset_ms: int = PERIOD_MS) -> int:
         """Calls that a sliding window of a minute counts."""
@@ -72,7 +72,7 @@ def test_a_higher_level_disproves_it_and_the_limit_is_what_is_stated() -> None:
 def test_another_limit_is_judged_anew() -> None:
     seen = Seen()
     assert seen.answer(STATED, PERIOD_MS) == STATED
-    assert seen.reach.size(tokens(HELD, 1_000, 2 * STATED), CALL, 0, 0) == 2 * STATED
+    assert seen.reach.observe(tokens(HELD, 1_000, 2 * STATED), CALL, 0, 0) == 2 * STATED
     assert seen.reach.watches
 
 
@@ -113,10 +113,10 @@ def test_that_size_becomes_as_exact_as_the_resets_are() -> None:
     """A size that is wrong by three tokens makes other periods of each reset."""
     reach, held = LevelReach(), 600_000
     used = [7_009 + 110 * number for number in range(20)]  # which takes 0.9 ms more than the reset says
-    sizes = [reach.size(tokens(*bucket(each, held), 40 * held), 0, 0, 0) for each in used]
+    sizes = [reach.observe(tokens(*bucket(each, held), 40 * held), 0, 0, 0) for each in used]
     assert sizes[ANSWERS_MIN - 2] == 40 * held
     assert sizes[-1] == held - 4
-    assert reach.size(tokens(*bucket(7_000, held), 40 * held), 0, 0, 0) == held + 1
+    assert reach.observe(tokens(*bucket(7_000, held), 40 * held), 0, 0, 0) == held + 1
 
 
 def test_a_bucket_of_the_limit_stated_is_not_smaller() -> None:
@@ -130,7 +130,7 @@ def test_a_bucket_of_the_limit_stated_is_not_smaller() -> None:
 def test_of_few_resets_many_buckets_have_made_as_much() -> None:
     seen = Seen()
     for _ in range(ANSWERS_MIN):
-        assert seen.reach.size(tokens(*bucket(600)), 0, 0, 0) == STATED
+        assert seen.reach.observe(tokens(*bucket(600)), 0, 0, 0) == STATED
 
 
 # Of the answers of a limit
@@ -172,7 +172,7 @@ def test_a_limit_whose_levels_are_its_own_is_left_as_it_is() -> None:
 def test_no_more_is_remembered_of_such_a_limit_until_it_has_another_size() -> None:
     reaches = LevelReaches()
     sliding(reaches, tokens(STATED - CALL, HOUR_MS))
-    assert reaches._known == {"tokens": STATED}
+    assert reaches._own == {"tokens": STATED}
     assert sliding(reaches, tokens(HELD - CALL, PERIOD_MS, 2 * STATED)).capacity == HELD
 
 

@@ -121,7 +121,7 @@ def test_what_is_reserved_in_it_is_free_or_will_be_within_half_a_second() -> Non
     for tenth in range(1, 200):
         caller.run(tenth * PERIOD // 10, reserved=LIMIT // 20)
         assert caller.mirror.low(caller.now_ms + PROMPT_MS) >= LIMIT // 20 - 1
-    assert caller.mirror.is_spread
+    assert caller.mirror.is_spent_evenly
     assert not caller.mirror.is_paced
 
 

@@ -11,8 +11,8 @@ from headrace.broker.core.budget.window_mirrors import (
     FINE_MS,
     FINE_PARTS,
     LEEWAY_MS,
+    LONG_DELAY_PARTS,
     PROMPT_MS,
-    ROUGH_PARTS,
     SPREAD_MAX_MS,
     SPREAD_PARTS,
     SlidingWindowMirror,
@@ -84,7 +84,7 @@ def test_calls_that_leave_no_reserve_are_never_paced() -> None:
 def test_a_long_window_is_spent_at_once(period_ms: int, spreads: bool) -> None:  # noqa: FBT001
     """Its calls would wait for minutes, so that all of the reserve is kept in it."""
     stream = Stream(period_ms)
-    assert stream.mirror.is_spread is spreads
+    assert stream.mirror.is_spent_evenly is spreads
     stream.run(1)
     assert (stream.mirror.low(0) == RESERVED) is not spreads
 
@@ -115,8 +115,8 @@ def test_a_delay_that_was_short_once_is_not_long_in_comparison_any_more() -> Non
     sends = SentCalls()
     mirror = SlidingWindowMirror(LimitMetric.REQUESTS, CALLS, PERIOD, 0, sends)
     told = []
-    for number, way_ms in enumerate((PERIOD // ROUGH_PARTS + 1, PERIOD // ROUGH_PARTS, DELAY_MAX_MS)):
+    for number, way_ms in enumerate((PERIOD // LONG_DELAY_PARTS + 1, PERIOD // LONG_DELAY_PARTS, DELAY_MAX_MS)):
         mirror.pay(1, sends.append(0, 0), 0)
         mirror.observe(CALLS - 1 - number, hearing(sends, number, 0, way_ms), sends)
-        told.append(mirror.is_rough)
+        told.append(mirror.has_long_delay)
     assert told == [True, False, False]
