@@ -1,14 +1,27 @@
 from collections.abc import Callable
 from itertools import pairwise
 
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.burst_ramp import (
     ACTIVE_MS,
     COUNTED_MS,
     OPENING_CALLS,
     OPENING_MS,
+    SPENT_IN_PARTS,
+    TAPERED_MS,
+    UNANSWERED_PARTS,
     BurstRamp,
+    is_long,
+    may_join,
 )
+from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.rate_control import SILENCE_MS
+from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.two_counters import TwoCounterMirror
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 
 
 def refused(now_ms: int = 0) -> BurstRamp:
@@ -178,3 +191,59 @@ def test_where_windows_are_spent_bursts_begin_small_for_good_and_with_one_only_a
     assert sends(ramp, later, 100) == OPENING_CALLS
     ramp.always = False
     assert not ramp.active(later)
+
+
+TOKENS, LIMIT = LimitMetric.TOKENS, 60_000
+
+
+def bucket(period_ms: int) -> AnyMirror:
+    return Mirror(TOKENS, LIMIT, period_ms, 0)
+
+
+def window(period_ms: int) -> AnyMirror:
+    return FixedWindowMirror(TOKENS, LIMIT, period_ms, period_ms, LIMIT)
+
+
+def sliding(period_ms: int) -> AnyMirror:
+    return SlidingWindowMirror(TOKENS, LIMIT, period_ms, 0, SentCalls())
+
+
+def two(period_ms: int) -> AnyMirror:
+    return TwoCounterMirror(TOKENS, LIMIT, period_ms, 0, SentCalls(), mark_ms=0)
+
+
+@pytest.mark.parametrize(
+    ("mirror", "slows"),
+    [
+        (bucket(TAPERED_MS), True),
+        (bucket(TAPERED_MS - 1), False),
+        (window(TAPERED_MS), True),
+        (sliding(TAPERED_MS), False),
+        (sliding(TAPERED_MS + 1), True),
+        (two(MINUTE_MS), False),
+    ],
+)
+def test_a_limit_slows_bursts_unless_it_is_short_or_its_charges_cease_to_count_evenly(
+    mirror: AnyMirror,
+    slows: bool,  # noqa: FBT001
+) -> None:
+    assert is_long(mirror) is slows
+
+
+def test_unanswered_calls_take_no_more_than_half_of_what_a_window_has_left_after_the_call() -> None:
+    """A bucket has no end at which they would be refused together."""
+    half, amount = (LIMIT - 10_000) // UNANSWERED_PARTS, 10_000
+    assert may_join(window(MINUTE_MS), amount, half, 1, 0)
+    assert not may_join(window(MINUTE_MS), amount, half + 1, 1, 0)
+    assert may_join(bucket(MINUTE_MS), amount, half + 1, 1, 0)
+
+
+@pytest.mark.parametrize("make", [bucket, window])
+@pytest.mark.parametrize("period_ms", [TAPERED_MS, MINUTE_MS, HOUR_MS])
+def test_beyond_eight_unanswered_calls_take_what_returns_meanwhile_at_eight_times_the_rate(
+    make: Callable[[int], AnyMirror], period_ms: int
+) -> None:
+    most = LIMIT * SILENCE_MS * SPENT_IN_PARTS // min(period_ms, MINUTE_MS)
+    assert may_join(make(period_ms), 10_000, most, OPENING_CALLS, 0), "a large call is not counted itself"
+    assert not may_join(make(period_ms), 1, most + 1, OPENING_CALLS, 0)
+    assert may_join(make(period_ms), 1, most + 1, OPENING_CALLS - 1, 0)
