@@ -61,9 +61,10 @@ _COUNTERS: Final = frozenset({Refill.FIXED, Refill.TWO})
 class RefillPattern:
     """A refill pattern with its period.
 
-    `mark_ms` is the latest instant at which a FIXED window may end. A call sent up to `spread_ms` before that may come
-    into the next window; None: the marks do not show it, and the admission delay tells. `loose`: it may as well be
-    another short window of that period, of which a sliding one allows least.
+    `mark_ms` is the latest instant at which a FIXED window may end, and for TWO one at which a window may begin. A call
+    sent up to `spread_ms` before that may come into the next window; None: the marks do not show it, and the admission
+    delay tells. `loose`: charges cease to count within two periods, it is not known when; the pattern is TWO, or may as
+    well be another short window of that period, of which a sliding one allows least.
     """
 
     refill: Refill

@@ -38,8 +38,8 @@ from headrace.broker.core.pricing.tariff import Tariff
 from headrace.broker.core.pricing.unshown_input import KnownReferences, UnshownInput
 from headrace.broker.core.units import PPM
 
-SHOWN_PPM: Final = 970_000  # a bound of our charges that is closer to them is due to their rounding
-SHOWN_STEPS: Final = 100  # a smaller change than by one part in this many would price thousands of calls for nothing
+SHOWN_PPM: Final = 970_000  # a greater share is not told apart from the rounding of our charges
+SHOWN_STEPS: Final = 100  # a share that differs by less than one part in this many is not worth pricing all calls anew
 
 
 class Calibration:

@@ -6,10 +6,10 @@ covers them, and its rate is many times what is let through.
 
 Levels that stay below a quarter of a limit, though few of the tokens gone are ours, mean that others have spent most of
 it, or that they are another limit's. Tokens that others have spent return: in a minute or less, if no reset is longer
-than that. So if no more returns than ours, the limit is taken to hold its *reach*, the highest level that answers have
-shown with their call's charge. Likewise, if all levels and resets fit one smaller bucket, it is taken for that bucket.
-A higher level raises the reach. One above a quarter of the limit, or a reset of more than a minute, proves the levels
-its own: then the limit is believed as it is stated.
+than that. So once that time is over, or if no more returns than ours before, the limit is taken to hold its *reach*:
+the highest level that answers have shown, with their call's charge. Likewise, if all levels and resets fit one smaller
+bucket, it is taken for that bucket. A higher level raises the reach. One above a quarter of the limit, or a reset of
+more than a minute, proves the levels its own: then the limit is believed as it is stated.
 """
 
 from collections.abc import Callable

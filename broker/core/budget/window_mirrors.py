@@ -212,9 +212,9 @@ class SlidingWindowMirror:
     narrowed and replaced by answers as a bucket's level is, and never less than nothing where they are replaced: a
     server that counts less than all of ours shows no delay.
 
-    A reserve costs a bucket its tokens once. Here it costs them in each period, as what is left expires. So in a short
-    window (`SPREAD_MAX_MS`) calls that must leave a reserve are spread over the period, and charges that will cease to
-    count within `PROMPT_MS` count as reserved: capacity is freed all the time, for the call that is first in line.
+    A reserve costs a bucket its tokens once. Here it costs them in each period, as what is left expires. So charges
+    that will cease to count within `PROMPT_MS` count as reserved, and in a short window (`SPREAD_MAX_MS`) calls that
+    must leave a reserve are spread over the period: capacity is freed all the time, for the call that is first in line.
 
     Attributes:
         step: What is left is stated in multiples of it, rounded down.

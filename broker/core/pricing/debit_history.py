@@ -120,7 +120,7 @@ class DebitHistory:
         self._forgotten = 0
         self._debits_max = DEBITS_MAX
         self.step = 1
-        self._counts_whole = False  # a period's debits bound what is left
+        self._counts_whole = False  # what was debited within the last period bounds what is left (`_whole`)
         self._pattern: RefillPattern | None = None  # of a window; None: a bucket, or not known yet
 
     def refill_by(self, pattern: RefillPattern | None) -> None:
@@ -131,7 +131,7 @@ class DebitHistory:
         self._counts_whole = is_sliding and not self._of_ends
 
     def spans_max(self, *, thorough: bool = True) -> int:
-        """Return the spans examined for one answer; else the shortest, after all that counts in a sliding window."""
+        """Return how many spans are examined for one answer: all, or only the first, most telling ones."""
         return (SPANS_MAX if self.step == 1 else SPANS_MAX_ROUNDED) if thorough else 1 + self._counts_whole
 
     def debit(self, at_ms: int, tokens: Tokens, *, sure: bool = True) -> int:
@@ -248,7 +248,7 @@ class DebitHistory:
         return DebitSpan(-1, self._forgotten + end, 1, self._known(end), found, self.step)
 
     def _whole(self, end: int, capacity: int, period_ms: int, delay_ms: int) -> Iterator[DebitSpan]:
-        """Yield what a sliding window has left at most: spent evenly, it shows little else, as charges expire."""
+        """Yield the debits that count in a sliding window: its level, spent evenly, shows little by its changes."""
         first = bisect_right(self._at_ms, self._at_ms[end] - period_ms + delay_ms)
         last = min(end, bisect_left(self._at_ms, self._at_ms[end] - delay_ms))
         if first < last and not self._has_unsure(first - 1, last - 1):

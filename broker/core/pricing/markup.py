@@ -1,8 +1,9 @@
 """Ratio of the server's charges to ours: the last resort where no charge law explains them.
 
 A 429 body names the server's own charge for a request (`Requested`). If no law that we know fits it, the ratio of
-recent such figures to ours marks up every charge. It is never below 1: overpaying costs little, since the next answer
-gives the excess back, while underpaying costs refusals.
+recent such figures to ours marks up every charge. Of itself it is never below 1: overpaying costs little, since the
+next answer gives the excess back, while underpaying costs refusals. A sliding window gives nothing back; what its
+levels have shown bounds the ratio from above, also to less than 1 (`bound`). A successor does not inherit less than 1.
 """
 
 from collections import deque
@@ -21,7 +22,7 @@ class Markup:
     def __init__(self, ppm: int = PPM) -> None:
         """Begin with `ppm`, which a predecessor may have left."""
         self.ppm = max(PPM, ppm)
-        self._at_most: int | None = None
+        self._at_most: int | None = None  # parts per million; None: unbounded
         self._samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)
 
     def record(self, charge: int, requested: int) -> None:

@@ -31,7 +31,7 @@ def fitting_laws(span: DebitSpan, columns: Columns) -> set[int]:
 
 
 def overcharges(spans: Iterable[DebitSpan], column: int) -> bool:
-    """Return whether a law charges too much in the first span."""
+    """Return whether a law charges too much in the first span, if there is one."""
     return any(span.excess(column) > 0 for span in islice(spans, 1))
 
 
