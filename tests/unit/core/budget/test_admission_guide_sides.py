@@ -13,7 +13,7 @@ from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from headrace.broker.core.units import PPM
 from tests.unit.core.budget.test_admission_guide import RATE, REFUSED, Rig
 from tests.unit.core.budget.test_side_limits import carries, shows
@@ -226,6 +226,17 @@ def test_the_end_of_a_short_window_of_input_is_near_all_the_time_and_bounds_noth
     assert rig.ask() == 0
     rig.send()
     assert (rig.ask() > 0) is waits
+
+
+@pytest.mark.parametrize(("period_ms", "counts"), [(TAPERED_MS, False), (TAPERED_MS + 1, True)])
+def test_a_sliding_window_of_input_that_is_spent_evenly_makes_no_burst_begin_small(
+    period_ms: int,
+    counts: bool,  # noqa: FBT001
+) -> None:
+    rig = SideRig(of_input(10**6, left=10**6))
+    buckets = rig.sides._limits["input-tokens"].buckets
+    buckets._mirrors.add(SlidingWindowMirror(LimitMetric.TOKENS, RATE, period_ms, 0, SentCalls()))
+    assert rig.sides.any_window(TAPERED_MS) is counts
 
 
 def test_a_limit_of_input_that_headers_show_states_a_rate_where_none_of_tokens_does() -> None:

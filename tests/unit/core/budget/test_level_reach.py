@@ -127,6 +127,13 @@ def test_a_bucket_of_the_limit_stated_is_not_smaller() -> None:
     assert not seen.reach.watches
 
 
+def test_a_bucket_of_more_than_a_quarter_of_the_limit_stated_is_no_other_limits() -> None:
+    seen = Seen()
+    for number in range(1, 20):
+        assert seen.answer(*bucket(200_007 + 1_000 * number, 400_000), ours=0) == STATED
+    assert seen.reach.is_own
+
+
 def test_of_few_resets_many_buckets_have_made_as_much() -> None:
     seen = Seen()
     for _ in range(ANSWERS_MIN):
@@ -174,6 +181,13 @@ def test_no_more_is_remembered_of_such_a_limit_until_it_has_another_size() -> No
     sliding(reaches, tokens(STATED - CALL, HOUR_MS))
     assert reaches._own == {"tokens": STATED}
     assert sliding(reaches, tokens(HELD - CALL, PERIOD_MS, 2 * STATED)).capacity == HELD
+
+
+def test_a_limit_that_comes_back_after_another_one_is_judged_anew() -> None:
+    reaches = LevelReaches()
+    sliding(reaches, tokens(STATED - CALL, HOUR_MS))
+    sliding(reaches, tokens(HELD - CALL, PERIOD_MS, 2 * STATED))
+    assert sliding(reaches, tokens(HELD - CALL, PERIOD_MS)).capacity == HELD
 
 
 def test_a_header_that_names_its_period_shows_the_level_of_that() -> None:

@@ -69,3 +69,13 @@ def test_where_a_share_may_be_counted_that_holds_for_a_limit_of_another_size_too
     mirrored = estimate.run(4 * PERIOD, every_ms=110)
     assert TwoCounterMirror not in mirrored
     assert mirrored[-1] is Mirror
+
+
+def test_answers_move_the_mark_of_two_counters_back_slowly() -> None:
+    estimate = Estimate()
+    estimate.run(4 * PERIOD, every_ms=110)
+    mirror = estimate.limit.only()
+    assert isinstance(mirror, TwoCounterMirror)
+    mirror.set_mark(MARK + 100)
+    estimate.run(5 * PERIOD, every_ms=110)
+    assert 0 <= (mirror._mark_ms - MARK) % PERIOD < 100

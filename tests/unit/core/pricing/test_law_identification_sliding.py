@@ -42,7 +42,7 @@ class Window:
                 self.witness.record_answer(answered, Remaining(CAPACITY - sum(counted), CAPACITY, PERIOD), None, at_ms)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, 2, 5])  # at seed 5 delays excuse the former law unless it overcharges
 @pytest.mark.parametrize(
     ("law", "other"), [(Law.CHAT_LEGACY, Law.CHAT_2025), (Law.CHAT_2025, Law.CHAT_LEGACY)], ids=["falls", "rises"]
 )
