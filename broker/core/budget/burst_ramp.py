@@ -3,11 +3,11 @@
 The mirrors may be wrong about what can be paid. Without a ramp the error costs as many refusals as calls are waiting:
 all are sent in the same instant, long before the first refusal comes back. So a burst begins small for `ACTIVE_MS`
 after a refusal, for `OPENING_MS` at a new server, and wherever a window of `TAPERED_MS` or longer is spent at once.
-Then at most twice as many calls may be unanswered as were admitted of those sent in the last `COUNTED_MS`; one at
-least after a refusal, else `OPENING_CALLS`. A call about which the server has been silent for `SILENCE_MS` counts as
-admitted, since refusals come back sooner. A burst of a hundred calls takes five such steps after its first call, as in
-the slow start of congestion control (RFC 5681). A flow of ten calls a second may become one of forty at once, but no
-wave of twenty calls follows it.
+Then at most twice as many calls may be unanswered as were admitted of those sent in the last `COUNTED_MS`, or, up to
+`OPENING_CALLS`, in the last `FLOW_MS`; one at least after a refusal, else `OPENING_CALLS`. A call about which the
+server has been silent for `SILENCE_MS` counts as admitted, since refusals come back sooner. A burst of a hundred calls
+takes five such steps after its first call, as in the slow start of congestion control (RFC 5681). A flow of twenty
+calls a second may become one of eighty at once, but no wave of forty calls follows it.
 
 Towards the end of a window, and in buckets, the tokens without an answer are bounded as well (`may_join`).
 """
@@ -22,6 +22,7 @@ from headrace.broker.core.budget.rate_control import SILENCE_MS
 
 COUNTED_MS: Final = 3 * SILENCE_MS
 """Two rounds of calls that have been answered, and the one whose answers may still come."""
+FLOW_MS: Final = 1_000  # a flow of few calls has none in most rounds
 UNANSWERED_PER_ADMITTED: Final = 2
 ACTIVE_MS: Final = 600_000
 OPENING_MS: Final = 10_000
@@ -40,7 +41,7 @@ class UnansweredCalls(NamedTuple):
 
 
 class BurstRamp:
-    """The calls of one limit in the last `COUNTED_MS`, and how many more may follow.
+    """The calls of one limit in the last `FLOW_MS`, and how many more may follow.
 
     Attributes:
         always: Bursts begin small though none was refused: windows are spent at once.
@@ -49,6 +50,7 @@ class BurstRamp:
     __slots__ = (
         "_active_until_ms",
         "_admitted_ms",
+        "_lately",
         "_open",
         "_open_tokens",
         "_refused",
@@ -59,7 +61,8 @@ class BurstRamp:
 
     def __init__(self, opened_ms: int | None = None) -> None:
         """`opened_ms`: when the first call is sent to an unknown server; None: it is known."""
-        self._sent: deque[int] | None = None  # when each call of the last `COUNTED_MS` was sent
+        self._sent: deque[int] | None = None  # when each call of the last `FLOW_MS` was sent
+        self._lately: deque[int] | None = None  # the same of `COUNTED_MS`
         self._open: deque[tuple[int, int]] | None = None  # those without an answer, and the tokens of each
         self._open_tokens = 0
         self._refused = False
@@ -78,14 +81,15 @@ class BurstRamp:
         self._active_until_ms = max(self._active_until_ms, now_ms + ACTIVE_MS)
         if self._sent:
             self._resumes_ms = self._sent[-1] + SILENCE_MS
-        self._sent, self._open, self._open_tokens = None, None, 0
+        self._sent, self._lately, self._open, self._open_tokens = None, None, None, 0
 
     def record_send(self, tokens: int, now_ms: int) -> None:
         """Count a call that is sent now."""
         if self.active(now_ms):
-            if self._sent is None or self._open is None:
-                self._sent, self._open = deque(), deque()
+            if self._sent is None or self._lately is None or self._open is None:
+                self._sent, self._lately, self._open = deque(), deque(), deque()
             self._sent.append(now_ms)
+            self._lately.append(now_ms)
             self._open.append((now_ms, tokens))
             self._open_tokens += tokens
             self._forget(now_ms)
@@ -98,12 +102,14 @@ class BurstRamp:
         """Return when one more call may be sent."""
         if not self.active(now_ms):
             return now_ms
-        if self._sent is None:
+        if self._sent is None or self._lately is None:
             return max(now_ms, self._resumes_ms)
         unanswered = self.unanswered(now_ms)
-        admitted = len(self._sent) - unanswered.calls
         first = 1 if self._refused and now_ms < self._active_until_ms else OPENING_CALLS
-        return now_ms if unanswered.calls < max(first, UNANSWERED_PER_ADMITTED * admitted) else unanswered.heard_ms
+        flow = UNANSWERED_PER_ADMITTED * (len(self._sent) - unanswered.calls)
+        burst = UNANSWERED_PER_ADMITTED * (len(self._lately) - unanswered.calls)
+        most = max(first, burst, min(flow, OPENING_CALLS))
+        return now_ms if unanswered.calls < most else unanswered.heard_ms
 
     def unanswered(self, now_ms: int) -> UnansweredCalls:
         """Return the calls that the server has neither answered nor been silent about for `SILENCE_MS`."""
@@ -117,8 +123,10 @@ class BurstRamp:
 
     def _forget(self, now_ms: int) -> None:
         """Forget calls sent longer ago than is counted."""
-        while self._sent and self._sent[0] <= now_ms - COUNTED_MS:
+        while self._sent and self._sent[0] <= now_ms - FLOW_MS:
             self._sent.popleft()
+        while self._lately and self._lately[0] <= now_ms - COUNTED_MS:
+            self._lately.popleft()
 
 
 def is_long(mirror: AnyMirror) -> bool:

@@ -8,6 +8,7 @@ from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.burst_ramp import (
     ACTIVE_MS,
     COUNTED_MS,
+    FLOW_MS,
     OPENING_CALLS,
     OPENING_MS,
     SPENT_IN_PARTS,
@@ -86,11 +87,22 @@ def test_each_step_doubles_what_two_steps_before_it_have_sent() -> None:
 
 
 def test_a_wave_is_no_larger_than_the_flow_before_it_allows() -> None:
-    """Before: a flow of ten calls a second allowed a wave of twenty, when a level was believed that was none."""
+    """Before: a flow of forty calls a second allowed a wave of eighty, when a level was believed that was none."""
     ramp = refused()
-    for now_ms in range(0, 10_000, 100):
+    for now_ms in range(0, 10_000, 25):
         ramp.record_send(7, now_ms)
-    assert sends(ramp, 10_000) == 2 * (COUNTED_MS - SILENCE_MS) // 100 - 1
+    assert 0 < sends(ramp, 10_000) <= 2 * (COUNTED_MS - SILENCE_MS) // 25
+
+
+def test_of_few_calls_as_many_may_follow_as_in_the_last_second() -> None:
+    """A flow of three calls a second has none in most rounds, and must not wait for each of them."""
+    ramp = refused()
+    for now_ms in (0, 300, 600):
+        ramp.record_send(7, now_ms)
+    assert sends(ramp, 900) == 6
+    for now_ms in range(1_000, 2_000, 200):
+        ramp.record_send(7, now_ms)
+    assert sends(ramp, 2_000) == OPENING_CALLS
 
 
 def test_a_wave_waits_for_the_silence_about_the_one_before() -> None:
@@ -111,11 +123,11 @@ def test_an_admission_says_sooner_than_silence_that_the_calls_before_were_admitt
     assert sends(ramp, 60) == 6
 
 
-def test_what_was_admitted_longer_ago_than_is_counted_allows_no_burst() -> None:
+def test_what_was_admitted_longer_ago_than_a_second_allows_no_burst() -> None:
     ramp = refused()
     for step in range(5):
         sends(ramp, step * SILENCE_MS)
-    assert sends(ramp, 4 * SILENCE_MS + COUNTED_MS) == 1
+    assert sends(ramp, 4 * SILENCE_MS + FLOW_MS) == 1
 
 
 def test_a_steady_flow_is_not_held_back() -> None:
@@ -164,7 +176,8 @@ def test_only_the_calls_of_the_last_second_are_remembered_though_none_is_asked_a
     for now_ms in range(0, 60_000, 10):
         ramp.record_send(7, now_ms)
     assert ramp._sent is not None
-    assert len(ramp._sent) <= COUNTED_MS // 10
+    assert ramp._lately is not None
+    assert (len(ramp._sent), len(ramp._lately)) == (FLOW_MS // 10, COUNTED_MS // 10)
     assert BurstRamp().may_send_at(7) == 7
 
 
