@@ -7,7 +7,8 @@ covers them, and its rate is many times what is let through.
 Of a limit whose levels stay below a quarter of it, though few of those tokens are ours, others have spent most. In a
 minute or less all of that returns. So where no reset is longer than a minute, and nothing but ours returns, the limit
 is taken to hold no more than its levels reach; likewise where all levels and resets fit a smaller bucket. A higher
-level disproves that at once: then the limit is believed as it is stated.
+level disproves that at once: then the limit is believed as it is stated. A counter of a minute that is nearly used up
+looks the same until its mark. So such a size slows calls down, and fails no request.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,7 @@ ANSWERS_MIN: Final = 8
 RESETS_MIN: Final = 4  # different ones, before they show the size of a bucket
 FIT_PARTS: Final = 50  # to one part in so many
 RISEN_PARTS: Final = 20  # more of the level than this has returned
+SIZES_MAX: Final = 16  # that are remembered
 
 
 class LevelReach:
@@ -144,11 +146,16 @@ class LevelReach:
 
 
 class LevelReaches:
-    """The reach of each bucket of tokens that headers show."""
+    """The reach of each bucket of tokens that headers show.
 
-    __slots__ = ("_known",)
+    Attributes:
+        sizes: The last sizes that limits were taken to have instead of those stated.
+    """
+
+    __slots__ = ("_known", "sizes")
 
     def __init__(self) -> None:
+        self.sizes: tuple[int, ...] = ()
         # by the kind of the header; a mere number: that limit's levels have proved to be its own
         self._known: dict[str, LevelReach | int] = {}
 
@@ -187,6 +194,8 @@ class LevelReaches:
         size = reach.size(shown, least(), spent, sent_ms)
         if reach.is_own:
             self._known[kind] = shown.capacity
+        elif size != shown.capacity and size not in self.sizes:
+            self.sizes = (*self.sizes[1 - SIZES_MAX :], size)
         return size
 
 

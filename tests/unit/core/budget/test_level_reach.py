@@ -7,7 +7,13 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric, Reading, SideReading
 from headrace.broker.core.answers.refill_detection import SHORT_MS
 from headrace.broker.core.answers.verdict import Meaning
-from headrace.broker.core.budget.level_reach import ANSWERS_MIN, REACH_PARTS, LevelReach, LevelReaches
+from headrace.broker.core.budget.level_reach import (
+    ANSWERS_MIN,
+    REACH_PARTS,
+    SIZES_MAX,
+    LevelReach,
+    LevelReaches,
+)
 from headrace.broker.core.budget.sent_calls import SentCalls
 from tests.unit.core.specimens import verdict
 
@@ -198,3 +204,13 @@ def test_calls_that_were_sent_in_the_minute_before_are_ours() -> None:
             told = replace(verdict(), readings=(tokens(HELD, PERIOD_MS),))
             told = reaches.corrected(told, lambda: CALL, at_ms - ANSWERS_MIN * EVERY_MS + number * EVERY_MS, sends)
         assert told.readings[0].capacity == size
+
+
+def test_the_last_sizes_are_remembered_that_no_header_states() -> None:
+    reaches = LevelReaches()
+    assert sliding(reaches, tokens(STATED - CALL, HOUR_MS)).capacity == STATED
+    assert reaches.sizes == ()
+    for level in range(HELD, HELD + SIZES_MAX + 2):
+        sliding(reaches, tokens(level, PERIOD_MS, 2 * STATED))
+    largest = HELD + SIZES_MAX + 1
+    assert reaches.sizes == (HELD + CALL, *range(HELD + CALL + 1, largest + 1))[-SIZES_MAX:]
