@@ -188,9 +188,8 @@ class LevelReaches:
             return shown.capacity
         if not isinstance(reach, LevelReach):
             reach = self._known[kind] = LevelReach()
-        spent = 0
-        if reach.watches:
-            spent = sends.sent_since(TOKENS, sent_ms - MINUTE_MS) - sends.sent_since(TOKENS, sent_ms + 1)
+        is_low = reach.watches and shown.remaining * REACH_PARTS <= shown.capacity
+        spent = _sent_before(sent_ms, sends, shown.capacity) if is_low else 0
         size = reach.size(shown, least(), spent, sent_ms)
         if reach.is_own:
             self._known[kind] = shown.capacity
@@ -201,6 +200,13 @@ class LevelReaches:
 
 def _period_ms(size: int, shown: Reading | SideReading) -> int | None:
     return None if shown.full_in_ms is None else reading_of(TOKENS, size, shown.remaining, shown.full_in_ms).period_ms
+
+
+def _sent_before(sent_ms: int, sends: SentCalls, capacity: int) -> int:
+    """Return the tokens sent in the minute before, or all that a limit holds if calls of that minute are forgotten."""
+    if sends.forgotten and sends.sent_ms[0] > sent_ms - MINUTE_MS:
+        return capacity
+    return sends.sent_since(TOKENS, sent_ms - MINUTE_MS) - sends.sent_since(TOKENS, sent_ms + 1)
 
 
 def _nothing() -> int:

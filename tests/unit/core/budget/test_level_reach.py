@@ -14,7 +14,7 @@ from headrace.broker.core.budget.level_reach import (
     LevelReach,
     LevelReaches,
 )
-from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
 from tests.unit.core.specimens import verdict
 
 STATED, HELD, PERIOD_MS = 1_000_000, 60_000, MINUTE_MS
@@ -214,3 +214,19 @@ def test_the_last_sizes_are_remembered_that_no_header_states() -> None:
         sliding(reaches, tokens(level, PERIOD_MS, 2 * STATED))
     largest = HELD + SIZES_MAX + 1
     assert reaches.sizes == (HELD + CALL, *range(HELD + CALL + 1, largest + 1))[-SIZES_MAX:]
+
+
+def test_a_minute_of_more_calls_than_are_remembered_explains_any_level() -> None:
+    """A busy sliding window stood still under a successor: of its calls, the last eight seconds counted."""
+    sends, reaches = SentCalls(), LevelReaches()
+    for number in range(2 * SENDS_MAX + 1):
+        sends.append(number, 1)
+    assert sends.forgotten
+    told = replace(verdict(), readings=(tokens(HELD, PERIOD_MS),))
+    for number in range(ANSWERS_MIN):
+        at_ms = 2 * SENDS_MAX + number * EVERY_MS
+        assert reaches.corrected(told, lambda: CALL, at_ms, sends).readings[0].capacity == STATED
+    for number in range(ANSWERS_MIN):
+        at_ms = 2 * SENDS_MAX + MINUTE_MS + number * EVERY_MS
+        corrected = reaches.corrected(told, lambda: CALL, at_ms, sends)
+    assert corrected.readings[0].capacity == HELD + CALL
