@@ -1,15 +1,22 @@
 from collections.abc import Callable
 from itertools import pairwise
 
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
+from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.burst_ramp import (
     ACTIVE_MS,
     COUNTED_MS,
     FLOW_MS,
     OPENING_CALLS,
     OPENING_MS,
+    SPENT_IN_PARTS,
+    TAPERED_MS,
     BurstRamp,
+    is_long,
+    may_join,
 )
 from headrace.broker.core.budget.rate_control import SILENCE_MS
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 
 
 def refused(now_ms: int = 0) -> BurstRamp:
@@ -57,8 +64,19 @@ def test_before_a_known_server_bursts_are_large_until_it_refuses_a_call() -> Non
 def test_before_an_unknown_server_bursts_begin_small_for_some_seconds() -> None:
     ramp = BurstRamp(opened_ms=500)
     assert sends(ramp, 500, 100) == OPENING_CALLS
-    assert ramp.active(500 + OPENING_MS - 1)
-    assert sends(ramp, 500 + OPENING_MS, 100) == 100
+    ramp.record_admission(500, 600)
+    assert ramp.active(600 + OPENING_MS - 1)
+    assert sends(ramp, 600 + OPENING_MS, 100) == 100
+
+
+def test_they_do_so_however_long_the_first_call_takes() -> None:
+    """Before: a first answer after twelve seconds, which stated far too much, was followed by 5,900 calls at once."""
+    ramp = BurstRamp(opened_ms=0)
+    ramp.record_send(7, 0)
+    ramp.record_admission(0, 3 * OPENING_MS)
+    assert sends(ramp, 3 * OPENING_MS, 100) == OPENING_CALLS
+    ramp.record_admission(0, 4 * OPENING_MS)  # the opening is not longer for that
+    assert sends(ramp, 4 * OPENING_MS, 100) == 100
 
 
 def test_a_refusal_does_not_shorten_the_opening() -> None:
@@ -103,10 +121,10 @@ def test_a_wave_waits_for_the_silence_about_the_one_before() -> None:
 def test_an_admission_says_sooner_than_silence_that_the_calls_before_were_admitted_too() -> None:
     ramp = refused()
     ramp.record_send(7, 0)
-    ramp.record_admission(0)
+    ramp.record_admission(0, 0)
     assert sends(ramp, 30) == 2
-    ramp.record_admission(30)
-    ramp.record_admission(0)  # comes late
+    ramp.record_admission(30, 30)
+    ramp.record_admission(0, 0)  # comes late
     assert sends(ramp, 60) == 6
 
 
@@ -174,7 +192,7 @@ def test_calls_are_unanswered_until_a_later_one_is_admitted_or_the_server_has_be
     for at_ms in (10, 20, 30):
         ramp.record_send(at_ms, at_ms)
     assert ramp.unanswered(40) == (3, 60, 10 + SILENCE_MS)
-    ramp.record_admission(20)
+    ramp.record_admission(20, 20)
     assert ramp.unanswered(50) == (1, 30, 30 + SILENCE_MS)
     assert ramp.unanswered(29 + SILENCE_MS).calls == 1
     assert ramp.unanswered(30 + SILENCE_MS) == (0, 0, 30 + 2 * SILENCE_MS)
@@ -191,3 +209,30 @@ def test_where_windows_are_spent_bursts_begin_small_for_good_and_with_one_only_a
     assert sends(ramp, later, 100) == OPENING_CALLS
     ramp.always = False
     assert not ramp.active(later)
+
+
+# Which calls may follow those without an answer
+
+
+def bucket(period_ms: int) -> Mirror:
+    return Mirror(LimitMetric.TOKENS, 60_000, period_ms, 0)
+
+
+def test_a_short_limit_is_always_near_its_end() -> None:
+    assert is_long(bucket(TAPERED_MS))
+    assert not is_long(bucket(TAPERED_MS - 1))
+
+
+def test_no_more_is_unanswered_than_half_of_what_is_left_in_a_window_and_a_bucket_has_no_end() -> None:
+    window = FixedWindowMirror(LimitMetric.TOKENS, 60_000, MINUTE_MS, MINUTE_MS, 1_000)
+    assert may_join(window, 400, 300, 1, 0)
+    assert not may_join(window, 400, 301, 1, 0)
+    assert may_join(bucket(MINUTE_MS), 60_000, 301, 1, 0)
+
+
+def test_beyond_the_first_few_a_limit_is_spent_within_part_of_its_period_and_an_hour_as_fast_as_a_minute() -> None:
+    most = 60_000 * SILENCE_MS * SPENT_IN_PARTS // MINUTE_MS
+    for period_ms in (MINUTE_MS, 60 * MINUTE_MS):
+        assert may_join(bucket(period_ms), 400, most, OPENING_CALLS, 0)
+        assert not may_join(bucket(period_ms), 400, most + 1, OPENING_CALLS, 0)
+        assert may_join(bucket(period_ms), 400, most + 1, OPENING_CALLS - 1, 0)
