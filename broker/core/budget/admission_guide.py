@@ -330,7 +330,7 @@ class AdmissionGuide:
         if verdict.meaning is Meaning.RATE_LIMITED:
             self._record_refusal(attempt, call, verdict.wait_ms, now_ms)
         elif verdict.meaning in ADMITTED:
-            self._ramp.record_admission(call.sent_ms)
+            self._ramp.record_admission(call.sent_ms, now_ms)
             if self._rate is not None:
                 self._rate.record_admission(attempt, call.sent_ms, now_ms)
             self._trust.record_admission(attempt, held=call.held)

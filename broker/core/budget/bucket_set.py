@@ -303,7 +303,7 @@ class BucketSet:
         return tuple(
             LevelBounds(
                 mirror.metric,
-                max(-mirror.capacity, mirror.low(now_ms)),
+                max(-mirror.capacity, min(mirror.capacity, mirror.low(now_ms))),  # two counters may seem to hold more
                 max(-mirror.capacity, mirror.high(now_ms)),
                 mirror.capacity,
                 mirror.period_ms,

@@ -110,7 +110,7 @@ class Budget:
     def fits(self, charge: int) -> bool:
         """Return whether a full bucket of every known metric, and the operator's cap, could ever pay this charge."""
         cap = self.settings.cap_tokens
-        return (cap is None or charge <= cap) and self._buckets.can_hold(charge, self._sizes.unproven_sizes)
+        return (cap is None or charge <= cap) and self._buckets.can_hold(charge, self._calibration.unproven_sizes)
 
     def payable_at(  # noqa: PLR0913 — the particulars of one call
         self,
@@ -184,7 +184,7 @@ class Budget:
     def inflow(self, least: Least, now_ms: int) -> Inflow:
         """Return the highest possible inflow; until a level is known it makes no request unreachable."""
         known = self.believed and not self.guide.measures
-        rates, bars = self._buckets.refill_rates(now_ms, self._sizes.unproven_sizes) if known else ((), ())
+        rates, bars = self._buckets.refill_rates(now_ms, self._calibration.unproven_sizes) if known else ((), ())
         return Inflow(rates, bars, least, self.tariff.doubts)
 
     @property

@@ -53,6 +53,7 @@ class BurstRamp:
         "_lately",
         "_open",
         "_open_tokens",
+        "_opens",
         "_refused",
         "_resumes_ms",
         "_sent",
@@ -60,7 +61,7 @@ class BurstRamp:
     )
 
     def __init__(self, opened_ms: int | None = None) -> None:
-        """`opened_ms`: when the first call is sent to an unknown server; None: it is known."""
+        """`opened_ms`: when calls to an unknown server may begin; None: it is known."""
         self._sent: deque[int] | None = None  # when each call of the last `FLOW_MS` was sent
         self._lately: deque[int] | None = None  # the same of `COUNTED_MS`
         self._open: deque[tuple[int, int]] | None = None  # those without an answer, and the tokens of each
@@ -68,12 +69,13 @@ class BurstRamp:
         self._refused = False
         self._admitted_ms = -1
         self._resumes_ms = 0  # the server will have been silent about the last call before the last refusal
+        self._opens = opened_ms is not None  # and no call has been admitted yet, however long the first one takes
         self._active_until_ms = 0 if opened_ms is None else opened_ms + OPENING_MS
         self.always = False
 
     def active(self, now_ms: int) -> bool:
         """Return whether bursts begin small."""
-        return self.always or now_ms < self._active_until_ms
+        return self.always or self._opens or now_ms < self._active_until_ms
 
     def record_refusal(self, now_ms: int) -> None:
         """Begin anew with one call, when the refusal of the last one sent would have come back."""
@@ -94,8 +96,10 @@ class BurstRamp:
             self._open_tokens += tokens
             self._forget(now_ms)
 
-    def record_admission(self, sent_ms: int) -> None:
+    def record_admission(self, sent_ms: int, now_ms: int) -> None:
         """Record that a call sent at `sent_ms` was admitted, and so those before it."""
+        if self._opens:
+            self._opens, self._active_until_ms = False, max(self._active_until_ms, now_ms + OPENING_MS)
         self._admitted_ms = max(self._admitted_ms, sent_ms)
 
     def may_send_at(self, now_ms: int) -> int:

@@ -10,6 +10,7 @@ An answer is evidence of five things, taken in this order by `Budget.record_answ
 5. the delay until a call is admitted (admission_delay.py), or the tokens that other clients took.
 """
 
+from collections.abc import Collection
 from functools import partial
 from typing import Final
 
@@ -126,6 +127,12 @@ class Calibration:
         paid = charge if stated else self._markup.applied(charge)
         payable_max = self._buckets.payable_max
         return paid if payable_max is None or paid <= payable_max else payable_max
+
+    @property
+    def unproven_sizes(self) -> Collection[int]:
+        """The sizes of tokens that slow calls down, and fail no request."""
+        reached = () if self._reaches is None else self._reaches.sizes
+        return (*self.sizes.unproven_sizes, *reached) if reached else self.sizes.unproven_sizes
 
     @property
     def markup_ppm(self) -> int:

@@ -10,6 +10,8 @@ than that. So once that time is over, or if no more returns than ours before, th
 the highest level that answers have shown, with their call's charge. Likewise, if all levels and resets fit one smaller
 bucket, it is taken for that bucket. A higher level raises the reach. One above a quarter of the limit, or a reset of
 more than a minute, proves the levels its own: then the limit is believed as it is stated.
+A counter of a minute that is nearly used up looks the same until its mark. So such a size slows calls down, and fails
+no request.
 """
 
 from collections.abc import Callable
@@ -26,6 +28,7 @@ ANSWERS_MIN: Final = 8
 RESETS_MIN: Final = 4  # different ones, before they show the size of a bucket
 FIT_PARTS: Final = 50  # a size is known if its bounds are within one part in so many
 RISEN_PARTS: Final = 20  # a level has risen if more than one part in so many of it has returned
+SIZES_MAX: Final = 16  # that are remembered
 
 
 class LevelReach:
@@ -148,11 +151,16 @@ class LevelReach:
 
 
 class LevelReaches:
-    """The reach of each bucket of tokens that headers show."""
+    """The reach of each bucket of tokens that headers show.
 
-    __slots__ = ("_own", "_reaches")
+    Attributes:
+        sizes: The last sizes that limits were taken to have instead of those stated.
+    """
+
+    __slots__ = ("_own", "_reaches", "sizes")
 
     def __init__(self) -> None:
+        self.sizes: tuple[int, ...] = ()
         self._reaches: dict[str, LevelReach] = {}  # by the kind of the header
         self._own: dict[str, int] = {}  # the limits whose levels have proved to be their own: no more is asked of them
 
@@ -186,18 +194,26 @@ class LevelReaches:
         if reach is None:
             self._own.pop(kind, None)
             reach = self._reaches[kind] = LevelReach()
-        spent = 0
-        if reach.watches:
-            spent = sends.sent_since(TOKENS, sent_ms - MINUTE_MS) - sends.sent_since(TOKENS, sent_ms + 1)
+        is_low = reach.watches and shown.remaining * REACH_PARTS <= shown.capacity
+        spent = _sent_before(sent_ms, sends, shown.capacity) if is_low else 0
         size = reach.observe(shown, least(), spent, sent_ms)
         if reach.is_own:
             self._own[kind] = shown.capacity
             del self._reaches[kind]
+        elif size != shown.capacity and size not in self.sizes:
+            self.sizes = (*self.sizes[1 - SIZES_MAX :], size)
         return size
 
 
 def _period_ms(size: int, shown: Reading | SideReading) -> int | None:
     return None if shown.full_in_ms is None else reading_of(TOKENS, size, shown.remaining, shown.full_in_ms).period_ms
+
+
+def _sent_before(sent_ms: int, sends: SentCalls, capacity: int) -> int:
+    """Return the tokens sent in the minute before, or all that a limit holds if calls of that minute are forgotten."""
+    if sends.forgotten and sends.sent_ms[0] > sent_ms - MINUTE_MS:
+        return capacity
+    return sends.sent_since(TOKENS, sent_ms - MINUTE_MS) - sends.sent_since(TOKENS, sent_ms + 1)
 
 
 def _nothing() -> int:

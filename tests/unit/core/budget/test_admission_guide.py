@@ -122,7 +122,7 @@ def test_bursts_begin_small_where_no_predecessor_has_called_whatever_the_first_a
     rig = Rig(known=False)
     rig.call(verdict(remaining=9_000))
     assert rig.guide.ramps(rig.now_ms)
-    assert not rig.guide.ramps(OPENING_MS)
+    assert not rig.guide.ramps(rig.now_ms + OPENING_MS)
 
 
 def test_what_is_missing_counts_as_taken_while_the_mirrors_are_followed() -> None:

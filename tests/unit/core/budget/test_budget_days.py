@@ -82,3 +82,16 @@ def test_what_the_server_itself_has_named_is_paid_of_a_day_without_a_markup() ->
     budget.record_answer(1, 0, refusal(used=60_000, requested=200))
     assert budget.unavailable_until(43_200, 0, stated=True) == SECOND_MS, "its pause"
     assert budget.unavailable_until(43_200, 0) > 60 * SECOND_MS
+
+
+def test_a_size_that_low_levels_suggest_fails_no_request() -> None:
+    """Others had used up a counter of a minute to nine tenths: larger calls failed for good until its mark."""
+    budget = Budget(UNKNOWN, 0, None)
+    for number in range(20):
+        now_ms = number * 500
+        budget.reserve(number, 100, now_ms)
+        left, mark_ms = 80_000 - number * 100, 50_000 - now_ms
+        budget.record_answer(number, now_ms + 50, answer((1_000_000, left, f"{mark_ms}ms")))
+    assert [level.capacity for level in budget.levels(10_000)] == [80_100]
+    assert budget.fits(500_000)
+    assert budget.inflow(lambda _: 500_000, 10_000).rates == ()

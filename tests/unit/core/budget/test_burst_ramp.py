@@ -70,8 +70,19 @@ def test_before_a_known_server_bursts_are_large_until_it_refuses_a_call() -> Non
 def test_before_an_unknown_server_bursts_begin_small_for_some_seconds() -> None:
     ramp = BurstRamp(opened_ms=500)
     assert sends(ramp, 500, 100) == OPENING_CALLS
-    assert ramp.active(500 + OPENING_MS - 1)
-    assert sends(ramp, 500 + OPENING_MS, 100) == 100
+    ramp.record_admission(500, 600)
+    assert ramp.active(600 + OPENING_MS - 1)
+    assert sends(ramp, 600 + OPENING_MS, 100) == 100
+
+
+def test_they_do_so_however_long_the_first_call_takes() -> None:
+    """Before: a first answer after twelve seconds, which stated far too much, was followed by 5,900 calls at once."""
+    ramp = BurstRamp(opened_ms=0)
+    ramp.record_send(7, 0)
+    ramp.record_admission(0, 3 * OPENING_MS)
+    assert sends(ramp, 3 * OPENING_MS, 100) == OPENING_CALLS
+    ramp.record_admission(0, 4 * OPENING_MS)  # the opening is not longer for that
+    assert sends(ramp, 4 * OPENING_MS, 100) == 100
 
 
 def test_a_refusal_does_not_shorten_the_opening() -> None:
@@ -116,10 +127,10 @@ def test_a_wave_waits_for_the_silence_about_the_one_before() -> None:
 def test_an_admission_says_sooner_than_silence_that_the_calls_before_were_admitted_too() -> None:
     ramp = refused()
     ramp.record_send(7, 0)
-    ramp.record_admission(0)
+    ramp.record_admission(0, 0)
     assert sends(ramp, 30) == 2
-    ramp.record_admission(30)
-    ramp.record_admission(0)  # comes late
+    ramp.record_admission(30, 30)
+    ramp.record_admission(0, 0)  # comes late
     assert sends(ramp, 60) == 6
 
 
@@ -187,7 +198,7 @@ def test_calls_are_unanswered_until_a_later_one_is_admitted_or_the_server_has_be
     for at_ms in (10, 20, 30):
         ramp.record_send(at_ms, at_ms)
     assert ramp.unanswered(40) == (3, 60, 10 + SILENCE_MS)
-    ramp.record_admission(20)
+    ramp.record_admission(20, 20)
     assert ramp.unanswered(50) == (1, 30, 30 + SILENCE_MS)
     assert ramp.unanswered(29 + SILENCE_MS).calls == 1
     assert ramp.unanswered(30 + SILENCE_MS) == (0, 0, 30 + 2 * SILENCE_MS)

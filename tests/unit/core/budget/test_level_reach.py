@@ -7,8 +7,14 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric, Reading, SideReading
 from headrace.broker.core.answers.refill_detection import SHORT_MS
 from headrace.broker.core.answers.verdict import Meaning
-from headrace.broker.core.budget.level_reach import ANSWERS_MIN, REACH_PARTS, LevelReach, LevelReaches
-from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.level_reach import (
+    ANSWERS_MIN,
+    REACH_PARTS,
+    SIZES_MAX,
+    LevelReach,
+    LevelReaches,
+)
+from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
 from tests.unit.core.specimens import verdict
 
 STATED, HELD, PERIOD_MS = 1_000_000, 60_000, MINUTE_MS
@@ -212,3 +218,29 @@ def test_calls_that_were_sent_in_the_minute_before_are_ours() -> None:
             told = replace(verdict(), readings=(tokens(HELD, PERIOD_MS),))
             told = reaches.corrected(told, lambda: CALL, at_ms - ANSWERS_MIN * EVERY_MS + number * EVERY_MS, sends)
         assert told.readings[0].capacity == size
+
+
+def test_the_last_sizes_are_remembered_that_no_header_states() -> None:
+    reaches = LevelReaches()
+    assert sliding(reaches, tokens(STATED - CALL, HOUR_MS)).capacity == STATED
+    assert reaches.sizes == ()
+    for level in range(HELD, HELD + SIZES_MAX + 2):
+        sliding(reaches, tokens(level, PERIOD_MS, 2 * STATED))
+    largest = HELD + SIZES_MAX + 1
+    assert reaches.sizes == (HELD + CALL, *range(HELD + CALL + 1, largest + 1))[-SIZES_MAX:]
+
+
+def test_a_minute_of_more_calls_than_are_remembered_explains_any_level() -> None:
+    """A busy sliding window stood still under a successor: of its calls, the last eight seconds counted."""
+    sends, reaches = SentCalls(), LevelReaches()
+    for number in range(2 * SENDS_MAX + 1):
+        sends.append(number, 1)
+    assert sends.forgotten
+    told = replace(verdict(), readings=(tokens(HELD, PERIOD_MS),))
+    for number in range(ANSWERS_MIN):
+        at_ms = 2 * SENDS_MAX + number * EVERY_MS
+        assert reaches.corrected(told, lambda: CALL, at_ms, sends).readings[0].capacity == STATED
+    for number in range(ANSWERS_MIN):
+        at_ms = 2 * SENDS_MAX + MINUTE_MS + number * EVERY_MS
+        corrected = reaches.corrected(told, lambda: CALL, at_ms, sends)
+    assert corrected.readings[0].capacity == HELD + CALL

@@ -14,8 +14,9 @@ MARK = 2_000
 class Estimate:
     """Calls at the limit's own rate, one and a half at first; each is answered before the next."""
 
-    def __init__(self, *, estimates: bool = True) -> None:
-        self.limit, self.now_ms = Limit(), 100
+    def __init__(self, *, estimates: bool = True, taken: int = TOKENS) -> None:
+        """`taken`: what the server takes for each call."""
+        self.limit, self.now_ms, self.taken = Limit(), 100, taken
         self.limit.buckets = BucketSet(self.limit.sends, estimates=estimates)
         self.meter = TwoWindows(CAPACITY, PERIOD * 1_000, 0, mark_us=MARK * 1_000)
 
@@ -25,7 +26,7 @@ class Estimate:
         while self.now_ms < until_ms:
             order = self.limit.send(TOKENS, self.now_ms)
             self.meter.refill(self.now_ms * 1_000)
-            self.meter.pay(TOKENS)
+            self.meter.pay(self.taken)
             level = self.meter.level()
             self.limit.show(order, CAPACITY - level.remaining, PERIOD - (self.now_ms - MARK) % PERIOD, CAPACITY)
             mirrored.append(type(self.limit.only()))
@@ -79,3 +80,15 @@ def test_answers_move_the_mark_of_two_counters_back_slowly() -> None:
     mirror.set_mark(MARK + 100)
     estimate.run(5 * PERIOD, every_ms=110)
     assert 0 <= (mirror._mark_ms - MARK) % PERIOD < 100
+
+
+def test_no_level_is_shown_above_the_limit_though_others_seem_to_have_given_something() -> None:
+    estimate = Estimate()
+    estimate.run(4 * PERIOD, every_ms=110)
+    estimate.taken = TOKENS // 2
+    estimate.run(8 * PERIOD, every_ms=110)
+    at_ms = estimate.now_ms + 3 * PERIOD
+    mirror = estimate.limit.only()
+    assert isinstance(mirror, TwoCounterMirror)
+    assert mirror.low(at_ms) > CAPACITY
+    assert [level.low for level in estimate.limit.buckets.levels(at_ms)] == [CAPACITY]
