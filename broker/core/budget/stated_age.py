@@ -85,5 +85,9 @@ class StatedAge:
             times_ms, amounts = self._sends.sent_ms, self._sends.amounts[mirror.metric]
             from_ms, until_ms = (times_ms[index] - mirror.period_ms for index in (begin, end))
             refilled = sum(amounts[bisect_right(times_ms, from_ms) : bisect_right(times_ms, until_ms)])
+        elif mirror.refill is Refill.TWO:  # of what two counters hold, a share of the period gives back that share
+            times_ms, amounts = self._sends.sent_ms, self._sends.amounts[mirror.metric]
+            held = sum(amounts[bisect_right(times_ms, times_ms[begin] - 2 * mirror.period_ms) : begin + 1])
+            refilled = held * min(apart_ms, mirror.period_ms) // mirror.period_ms
         if spent - refilled > max(mirror.step, mirror.capacity // SPENT_PARTS):
             self.ms = min(AGE_MAX_MS, apart_ms)

@@ -5,6 +5,7 @@ from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
 from headrace.broker.core.budget.stated_age import AGE_MAX_MS, FIGURES_MAX, SPENT_PARTS, StatedAge
+from headrace.broker.core.budget.two_counters import TwoCounterMirror
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from tests.unit.core.mirroring import WAY_MS
 
@@ -65,6 +66,19 @@ def test_what_expires_meanwhile_may_make_up_for_what_was_spent() -> None:
         last = teller.send(MINUTE_MS + 3_000)
         teller.tell(first)
         assert teller.tell(last) == age_ms
+
+
+@pytest.mark.parametrize(("held", "age_ms"), [(0, 3_000), (19 * FAR, 3_000), (20 * FAR, 0)])
+def test_what_two_counters_hold_returns_bit_by_bit(held: int, age_ms: int) -> None:
+    """Before: two counters of a second that were spent evenly, and stated alike, seemed to state old levels."""
+    teller = Teller()
+    teller.mirror = TwoCounterMirror(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0, teller.sends, mark_ms=0)
+    teller.send(1, held)
+    first = teller.send(2 * MINUTE_MS)
+    teller.send(2 * MINUTE_MS + 1, 2 * FAR)
+    last = teller.send(2 * MINUTE_MS + 3_000)
+    teller.tell(first)
+    assert teller.tell(last) == age_ms
 
 
 def test_a_coarse_step_explains_more() -> None:
