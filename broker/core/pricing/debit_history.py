@@ -128,7 +128,7 @@ class DebitHistory:
         self._pattern = None if pattern is None or pattern.refill is BUCKET else pattern
         is_sliding = self._pattern is not None and self._pattern.refill in {Refill.SLIDING, Refill.TWO}
         self._debits_max = DEBITS_MAX_SLIDING if is_sliding else DEBITS_MAX
-        self._counts_whole = is_sliding and not self._of_ends
+        self._counts_whole = is_sliding
 
     def spans_max(self, *, thorough: bool = True) -> int:
         """Return how many spans are examined for one answer: all, or only the first, most telling ones."""

@@ -19,7 +19,7 @@ from collections import deque
 from itertools import islice
 from typing import Final, NamedTuple
 
-from headrace.broker.core.answers.refill_detection import RefillPattern
+from headrace.broker.core.answers.refill_detection import BUCKET, RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.endpoints import Law, Shape, facts_of
 from headrace.broker.core.pricing.charge_factor import PriceFactor
@@ -106,8 +106,8 @@ class LawIdentification:
         self._limit: tuple[int, int] | None = None
         self._rounding = Rounding()
         self._heard_ms: int | None = None
-        self._judged_ms = 0
-        self._glances = 0
+        self._judged_ms = self._glances = 0
+        self._ends_tell = True  # no server is known that settles a charge into a window that counts
         self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
         # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
         self._delay_index = self._back_delay_index = 0
@@ -139,7 +139,7 @@ class LawIdentification:
     def refill_by(self, pattern: RefillPattern, *, anew: bool) -> None:
         """Let used capacity return by this pattern; `anew`: what was taken for evidence rested on another one."""
         self._admissions.refill_by(pattern)
-        self._endings.refill_by(pattern)
+        self._ends_tell = pattern.refill is BUCKET
         if anew:
             self.evidence.restart()
 
@@ -377,7 +377,7 @@ class LawIdentification:
         The delays of answers differ as well: if `usage` is believed and fits only a longer span, they differ by more
         than was assumed.
         """
-        while ending is not None:
+        while ending is not None and self._ends_tell:
             delay_ms = DELAY_DIFFERENCES_MS[self._back_delay_index]
             noticed = (span for span in self._endings.spans(ending, capacity, period_ms, delay_ms) if span.excess(1))
             shortest = next(noticed, None)

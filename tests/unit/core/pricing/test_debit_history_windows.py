@@ -168,9 +168,3 @@ def test_a_sliding_window_says_nothing_if_a_call_that_expires_in_it_is_unsure() 
     for number in (3, 58):
         course.doubt(number)
     assert len(spans(course, 61)) == 1, "neither has expired in it"
-
-
-def test_calls_that_are_charged_when_they_end_do_not_bound_what_a_sliding_window_has_left() -> None:
-    course = DebitHistory(2, of_ends=True)
-    course.refill_by(SLIDING)
-    assert course.spans_max(thorough=False) == 1
