@@ -8,6 +8,7 @@ that nothing else can be slow. First the good requests alone, for a baseline; th
   ended as `crashed`, which is what becomes of an exception;
 - no answer is another request's, and no request goes where a redirect sends it;
 - the good requests' 95th percentile stays within twice the baseline's;
+- an odd request takes no more of the processor than `COST_MAX` good ones;
 - memory grows by less than `MEMORY_MIB_MAX`.
 
     python -m tests.hostile.upstream --answers 50000 --seed 7
@@ -30,7 +31,7 @@ from headrace.schemas import topics
 from headrace.schemas.delta import Delta, Head
 from headrace.schemas.ledger import LedgerKind, decode_ledger
 from tests.hostile.upstream_answers import OK, kind_of
-from tests.hostile.upstream_clock import Clock, resident_mib, waited_s, wall_s
+from tests.hostile.upstream_clock import Clock, Pace, resident_mib, waited_s, wall_s
 from tests.hostile.upstream_found import Found, told
 from tests.hostile.upstream_server import HostileServer
 from tests.unit.service.rig import NAME, PREFIX, Process, World, led, settings_of
@@ -46,6 +47,8 @@ P95_TIMES_MAX = 2.0
 STARVED_MAX = 0.15
 """The share of its time that this process may wait for a processor: above it, what the wall's clock says tells of the
 machine's other work and is not judged, which the summary says. The short form has another clock (`undisturbed_s`)."""
+COST_MAX = 3.0
+"""How much of a processor's time an odd request may take, in good ones: 0.8 to 1.3 were measured."""
 P95_GRAIN_S = 0.03
 """What the poll of the results and the ticks of the loop add to any measurement."""
 GOOD_PER_S = 25
@@ -57,7 +60,10 @@ _STREAMED_PARTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is run: `per_s` odd requests a second, `baseline_s` of good ones alone before, all by that `clock`."""
+    """What is run: `per_s` odd requests a second, `baseline_s` of good ones alone before, all by that `clock`.
+
+    There are fewer odd ones once this process computes for more than `busy_max` of the time.
+    """
 
     answers: int
     seed: int
@@ -65,6 +71,7 @@ class Plan:
     baseline_s: float = 20.0
     clock: Clock = wall_s
     lag_s_max: float = LAG_S_MAX
+    busy_max: float = 1.0
 
 
 class _Door:
@@ -143,13 +150,18 @@ class Run:
         ]
         try:
             await led(self.process)
+            alone = Pace(clock, 0, 1)
             await self._until(clock() + self.plan.baseline_s)
+            good_s = alone.computed_s() / self.plan.baseline_s
             collect_rarely()
             before_mib, self._phase = resident_mib(), "hostile"
             since_s, starved_s = loop.time(), waited_s()
             sizes = asyncio.create_task(self._weigh(before_mib))
             watchers.append(sizes)
+            beside, begun_s = Pace(clock, 0, 1), clock()
             await self._submit_odd()
+            odd_s = (beside.computed_s() - good_s * (clock() - begun_s)) / self.plan.answers
+            self.found.cost = odd_s / (good_s / GOOD_PER_S)
             self.found.starved = (waited_s() - starved_s) / (loop.time() - since_s)
             until_s = loop.time() + 45
             while any(name.startswith("odd-") for name in self._open) and loop.time() < until_s:
@@ -184,11 +196,12 @@ class Run:
             await asyncio.sleep(left_s)
 
     async def _submit_odd(self) -> None:
-        clock, begun_s, said_s = self.plan.clock, self.plan.clock(), 0.0
+        clock, said_s = self.plan.clock, 0.0
+        pace = Pace(clock, self.plan.per_s, self.plan.busy_max)
         for number in range(self.plan.answers):
             name, streamed = f"odd-{number}", number % _STREAMED_PARTS == 0
             kind, _ = kind_of(self.plan.seed, name, streamed=streamed)
-            while len(self._open) > OUTSTANDING_MAX or number > (clock() - begun_s) * self.plan.per_s:
+            while len(self._open) > OUTSTANDING_MAX or not pace.allows(number):
                 await asyncio.sleep(0.005)
             self._open[name] = clock(), kind.name
             body = {"model": f"m-{number}", "messages": [{"role": "user", "content": name}]}
@@ -309,6 +322,8 @@ class Run:
         found.judged = self.plan.clock is not wall_s or found.starved <= STARVED_MAX
         if not found.judged:
             return
+        if found.cost > COST_MAX:
+            found.breaks("an odd request costs as much as a good one", f"{found.cost:.1f} times")
         if found.lag_s > self.plan.lag_s_max:
             found.breaks("the loop never stands", f"{found.lag_s:.2f} s")
         if found.p95_s("hostile") > P95_TIMES_MAX * found.p95_s("baseline") + P95_GRAIN_S:

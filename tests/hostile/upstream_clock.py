@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 Clock = Callable[[], float]
+BUSY_GRAIN_S = 0.2
+"""So much may be computed at once before a share of the time tells anything."""
 
 
 def waited_s(process: int | str = "self") -> float:
@@ -30,3 +32,24 @@ def undisturbed_s() -> float:
 def resident_mib() -> float:
     """How much memory the process has."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4_096 / 1024 / 1024
+
+
+class Pace:
+    """Lets through at most `per_s` a second of that clock, and fewer once this process computes for more than `busy_max`.
+
+    A machine that computes half as fast otherwise queues the good requests behind the odd ones' work, for as long as the
+    load is denser than what it can do: that tells of the machine. What an odd request costs is judged as itself.
+    """
+
+    def __init__(self, clock: Clock, per_s: float, busy_max: float) -> None:
+        self._clock, self._per_s, self._busy_max = clock, per_s, busy_max
+        self._since_s, self._computed_s = clock(), time.process_time()
+
+    def allows(self, number: int) -> bool:
+        """Whether the one of that number, from 0, may go now."""
+        passed_s = self._clock() - self._since_s
+        return number <= passed_s * self._per_s and self.computed_s() <= max(BUSY_GRAIN_S, passed_s * self._busy_max)
+
+    def computed_s(self) -> float:
+        """How long the process has computed since."""
+        return time.process_time() - self._computed_s

@@ -18,6 +18,7 @@ class Found:
     served: int = 0
     late: Counter[str] = field(default_factory=Counter)
     starved: float = 0.0
+    cost: float = 0.0
     judged: bool = True
 
     def breaks(self, promise: str, example: str) -> None:
@@ -40,6 +41,7 @@ def told(found: Found) -> str:
         f" {found.p95_s('hostile') * 1_000:.0f} ms, alone {found.p95_s('baseline') * 1_000:.0f} ms",
         f"the loop stood still for {found.lag_s * 1_000:.0f} ms at most; the longest call took {found.slowest_s:.1f} s;"
         f" memory grew by {found.grown_mib:.0f} MiB",
+        f"an odd request took {found.cost:.1f} times the processor time of a good one",
         f"for {found.starved:.0%} of the time other work had the processors while this was ready to run",
     ]
     lines += [
