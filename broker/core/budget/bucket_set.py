@@ -17,7 +17,7 @@ from headrace.broker.core.budget.missing_tokens import MissingTokens
 from headrace.broker.core.budget.room_for_others import RoomForOthers
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_buckets import ShownBuckets
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from headrace.broker.core.units import PPM
 
 BOUNDLESS = 1 << 62
@@ -58,12 +58,13 @@ class BucketSet:
 
     Attributes:
         missing: The tokens that answers showed to be missing and no call of ours explains.
+        remodelled: How often a limit that no header shows has proved to refill otherwise.
     """
 
     def __init__(self, sends: SentCalls, *, estimates: bool = True) -> None:
         """`sends`: every call of the limit, which the mirrors look back at; `estimates`: see `ShownBuckets`."""
         self._sends = sends
-        self.missing = MissingTokens()
+        self.missing, self.remodelled = MissingTokens(), 0
         self._others: RoomForOthers | None = None  # until tokens are missing
         self._mirrors = MirrorList()
         self._shown = ShownBuckets(self._mirrors, sends, estimates=estimates)
@@ -88,6 +89,21 @@ class BucketSet:
             self._mirrors.add(Mirror(metric, capacity, period_ms, now_ms))
         elif follow:
             known.adopt_capacity(capacity, -1, now_ms)
+
+    def slide(self, metric: LimitMetric, period_ms: int, now_ms: int, *, slides: bool) -> bool:
+        """Model a limit that no header shows as a sliding window, or as a bucket again; return whether there is one."""
+        found = (each for each in self.of(metric) if each.period_ms == period_ms and not each.project)
+        former = next((each for each in found if not self._shown.shows(each)), None)
+        if former is None:
+            return False
+        window, bucket = SlidingWindowMirror(metric, former.capacity, period_ms, now_ms, self._sends), None
+        if not slides:
+            bucket = Mirror(metric, former.capacity, period_ms, now_ms)
+            bucket.inherit(max(0, former.low(now_ms)), now_ms)
+        self._mirrors.keep(lambda other: other is not former)
+        self._mirrors.add(bucket or window)
+        self.remodelled += 1
+        return True
 
     def inherit(self, level: LevelBounds, now_ms: int) -> None:
         """Add a bucket with the lower bound that a predecessor left."""

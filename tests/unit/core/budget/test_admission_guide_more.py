@@ -315,3 +315,12 @@ def test_a_bucket_that_lacks_only_the_reserve_is_what_holds_a_call_back() -> Non
     for reserved_ppm, per_minute in ((0, RATE), (600_000, RATE // 60)):
         first = rig.guide._bounds(400, None, reserved_ppm, 0)[0][0]
         assert first.per_minute == per_minute
+
+
+def test_a_limit_that_proves_to_refill_otherwise_ends_a_trial() -> None:
+    rig = Rig()
+    rig.doubt()
+    assert rig.guide.measures
+    assert rig.buckets.slide(LimitMetric.TOKENS, MINUTE_MS, rig.now_ms, slides=True)
+    rig.call()
+    assert not rig.guide.measures

@@ -1,7 +1,8 @@
 """Which buckets headers have shown, and whether they hold far more than is spent."""
 
-from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
-from headrace.broker.core.budget.bucket_set import BucketSet
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.stated_age import StatedAge
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
@@ -35,6 +36,33 @@ def test_a_bucket_that_is_believed_or_was_named_is_not_shown() -> None:
     buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
     (tokens,) = buckets.of(LimitMetric.TOKENS)
     assert not buckets.is_stated(tokens)
+
+
+def test_a_bucket_that_no_header_shows_is_modelled_as_a_window_and_back() -> None:
+    """What was sent counts in the window; a bucket that takes its place holds what that had left."""
+    sends = SentCalls()
+    buckets = BucketSet(sends)
+    buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
+    buckets.pay(20_000, sends.append(0, 20_000), 0)
+    assert not buckets.slide(LimitMetric.TOKENS, HOUR_MS, 30_000, slides=True)
+    assert not buckets.slide(LimitMetric.REQUESTS, MINUTE_MS, 30_000, slides=True)
+    assert buckets.remodelled == 0
+    assert buckets.slide(LimitMetric.TOKENS, MINUTE_MS, 30_000, slides=True)
+    (window,) = buckets
+    assert (window.refill, window.low(30_000)) == (Refill.SLIDING, 39_998)
+    assert buckets.slide(LimitMetric.TOKENS, MINUTE_MS, 30_000, slides=False)
+    (bucket,) = buckets
+    assert (bucket.refill, bucket.low(30_000), bucket.high(30_000)) == (Refill.BUCKET, 39_998, 60_000)
+    assert buckets.remodelled == 2
+
+
+def test_a_bucket_that_headers_show_or_a_projects_is_not_modelled_otherwise() -> None:
+    sends = SentCalls()
+    buckets = BucketSet(sends)
+    reading = Reading(LimitMetric.TOKENS, 60_000, 59_000, MINUTE_MS)
+    buckets.observe_headers(reading, sends.admission_order(sends.append(0, 1_000), 0, 500, 120))
+    buckets.inherit(LevelBounds(LimitMetric.TOKENS, 0, 9_000, 9_000, MINUTE_MS, project=True), 0)
+    assert not buckets.slide(LimitMetric.TOKENS, MINUTE_MS, 500, slides=True)
 
 
 def test_levels_are_as_old_as_those_in_headers() -> None:
