@@ -105,6 +105,10 @@ class Mirror:
         self._level.set(low * self.period_ms, self._level.high)
         self._anchor, self._silent = -1, False
 
+    def is_half_full(self, now_ms: int) -> bool:
+        """Return whether at least half of it is certainly left."""
+        return 2 * self.low(now_ms) >= self.capacity
+
     def trust_no_more_than(self, amount: int, now_ms: int) -> None:
         """Lower the estimate to just what one probe call needs; its answer will correct it."""
         low = min(amount + self._rounding, self.low(now_ms))

@@ -21,9 +21,7 @@ from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, Slidin
 from headrace.broker.core.units import PPM
 
 BOUNDLESS = 1 << 62
-RECOUNT_EVERY_MS: Final = 2_000
-"""What is left in a fixed window is taken anew from an answer at most this often when calls have proved mispriced: an
-answer that sets it tells nothing of other clients."""
+RECOUNT_EVERY_MS: Final = 2_000  # after mispriced calls, one answer sets what a window has left, and tells nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +88,18 @@ class BucketSet:
         elif follow:
             known.adopt_capacity(capacity, -1, now_ms)
 
-    def slide(self, metric: LimitMetric, period_ms: int, now_ms: int, *, slides: bool) -> bool:
-        """Model a limit that no header shows as a sliding window, or as a bucket again; return whether there is one."""
-        found = (each for each in self.of(metric) if each.period_ms == period_ms and not each.project)
-        former = next((each for each in found if not self._shown.shows(each)), None)
+    def slide(self, period_ms: int, now_ms: int, *, slides: bool) -> bool:
+        """Model tokens that no header shows as a sliding window, or as a bucket again; return whether there are any."""
+        unshown = (each for each in self.of(TOKENS) if not (each.project or self._shown.shows(each)))
+        former = next((each for each in unshown if each.period_ms == period_ms), None)
         if former is None:
             return False
-        window, bucket = SlidingWindowMirror(metric, former.capacity, period_ms, now_ms, self._sends), None
-        if not slides:
-            bucket = Mirror(metric, former.capacity, period_ms, now_ms)
-            bucket.inherit(max(0, former.low(now_ms)), now_ms)
+        low, capacity = max(0, former.low(now_ms)), former.capacity
         self._mirrors.keep(lambda other: other is not former)
-        self._mirrors.add(bucket or window)
+        if slides:
+            self._mirrors.add(SlidingWindowMirror(TOKENS, capacity, period_ms, now_ms, self._sends))
+        else:
+            self.inherit(LevelBounds(TOKENS, low, capacity, capacity, period_ms), now_ms)
         self.remodelled += 1
         return True
 
@@ -195,7 +193,7 @@ class BucketSet:
         One of an hour or longer is there to be spent: as long as it can pay, it is ample.
         """
         return all(
-            mirror.period_ms >= HOUR_MS or (mirror.refill is BUCKET and 2 * mirror.low(now_ms) >= mirror.capacity)
+            mirror.period_ms >= HOUR_MS or (isinstance(mirror, Mirror) and mirror.is_half_full(now_ms))
             for mirror in self._mirrors.of(TOKENS)
         )
 
@@ -264,10 +262,13 @@ class BucketSet:
                 spare[mirror.metric] = beyond
         return spare[TOKENS], spare[REQUESTS]
 
-    def trust_no_more_than(self, paid: int, now_ms: int) -> None:
-        """Lower the estimates to the `paid` tokens of a probe call; anything believed beyond them is uncertain."""
+    def trust_no_more_than(self, paid: int, now_ms: int, *, again: bool = True) -> None:
+        """Lower the estimates to the `paid` tokens of a probe call; anything believed beyond them is uncertain.
+
+        Half full buckets that no header shows, only if it is refused `again`: a shorter window may have refused before.
+        """
         for mirror in self._mirrors.of(TOKENS):
-            if isinstance(mirror, Mirror):
+            if isinstance(mirror, Mirror) and (again or self._shown.shows(mirror) or not mirror.is_half_full(now_ms)):
                 mirror.trust_no_more_than(paid, now_ms)
 
     def pay(self, paid: int, number: int, now_ms: int) -> None:

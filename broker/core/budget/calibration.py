@@ -32,7 +32,7 @@ from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.size_credence import SizeCredence
-from headrace.broker.core.budget.unshown_window import UnshownWindows
+from headrace.broker.core.budget.unshown_window import UnshownWindow
 from headrace.broker.core.pricing.law_identification import TokenUsage
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.pricing.markup import Markup
@@ -102,7 +102,7 @@ class Calibration:
         for metric in LimitMetric:
             if (capacity := settings.per_day(metric)) is not None:
                 buckets.believe(metric, capacity, DAY_MS, now_ms, follow=True)
-        self._windows = UnshownWindows(settings, buckets, sends)
+        self._window = UnshownWindow(settings, buckets, sends)
         self.keep_step(now_ms)
         if checkpoint is not None:
             self._inherit_burst(checkpoint)
@@ -274,7 +274,7 @@ class Calibration:
         """Correct every bucket that an answer describes; return whether each reading of tokens and requests agreed."""
         stated = verdict.snapshot
         agreed = True
-        if self._windows.observe(call, verdict, now_ms):
+        if self._window.observe(call, verdict, now_ms):
             self.burst = None  # refusals that the window explains say nothing of bursts
         if self.sides or verdict.side_limit is not None or verdict.side_readings:
             self._learn_sides(call, verdict, now_ms)

@@ -25,10 +25,11 @@ class Cooldown:
     Attributes:
         active: There was a refusal, and no call has been admitted since; while False, the back-off need not be
             consulted.
+        again: The call that was sent alone after a refusal has been refused as well.
     """
 
     def __init__(self) -> None:
-        self.active = False
+        self.active = self.again = False
         self._in_a_row = 0
         self._since_ms = -1
         self._began_ms = 0
@@ -42,7 +43,7 @@ class Cooldown:
             if not self._in_a_row:
                 self._began_ms = now_ms
             self._in_a_row += 1
-            self.active = True
+            self.active, self.again = True, self._probe_ms is not None
             self._since_ms = now_ms
             self._probing, self._probe_ms = True, None
         first_ms = max(FIRST_MS, min(FIRST_MAX_MS, self._took_ms // 2))
@@ -54,7 +55,7 @@ class Cooldown:
         if sent_ms > self._since_ms:
             if self._in_a_row:
                 self._took_ms = sent_ms - self._began_ms
-            self._in_a_row = 0
+            self._in_a_row, self._probe_ms = 0, None
             self._probing = self.active = False
 
     def may_call_at(self, now_ms: int) -> int:
@@ -62,7 +63,7 @@ class Cooldown:
         if not self._probing or self._probe_ms is None:
             return now_ms
         if now_ms >= self._probe_ms + SILENCE_MS:
-            self._probing = False
+            self._probing, self._probe_ms = False, None
             return now_ms
         return self._probe_ms + SILENCE_MS
 

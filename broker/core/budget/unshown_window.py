@@ -17,7 +17,7 @@ from bisect import bisect_right
 from typing import Final
 
 from headrace.broker.core.answers.meaning import ADMITTED
-from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import TOKENS
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
@@ -35,17 +35,17 @@ LATE_MS: Final = 500  # by which charges may be counted later than they were sen
 
 
 class UnshownWindow:
-    """What answers tell of one limit that no header shows.
+    """What answers tell of the tokens that an operator states and no header shows.
 
     Attributes:
-        slides: It counts by a sliding window.
-        is_open: It is not disproved that it may.
+        slides: They count in a sliding window.
+        is_open: It is not disproved that they may.
     """
 
     __slots__ = (
         "_against",
+        "_buckets",
         "_capacity",
-        "_metric",
         "_period_ms",
         "_refused",
         "_refused_ms",
@@ -55,29 +55,44 @@ class UnshownWindow:
         "slides",
     )
 
-    def __init__(self, metric: LimitMetric, capacity: int, period_ms: int, sends: SentCalls) -> None:
-        """`sends` are all calls that draw on the limit of `capacity` in `period_ms`."""
-        self._metric, self._capacity, self._period_ms, self._sends = metric, capacity, period_ms, sends
+    def __init__(self, settings: LimitBeliefs, buckets: BucketSet, sends: SentCalls) -> None:
+        """`buckets` has the one that `settings` state; `sends` are all calls that draw on the limit."""
+        self._capacity, self._period_ms = settings.tokens or 0, settings.period_ms
+        self._buckets, self._sends = buckets, sends
         self._refused_ms = -1  # when the last refusal was known; -1: there was none
         self._refused = 0  # what its call would have taken
         self._votes = self._against = 0
-        self.slides, self.is_open = False, True
+        self.slides, self.is_open = False, settings.tokens is not None
+
+    def observe(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
+        """Process an answer; return whether the limit is modelled otherwise from now on."""
+        if not self.is_open:
+            return False
+        if verdict.side_readings or any(reading.metric is TOKENS for reading in verdict.readings):
+            self.is_open = False  # headers tell better
+            return False
+        slid = self.slides
+        if verdict.meaning is Meaning.RATE_LIMITED:
+            if verdict.side_limit is None and (verdict.snapshot is None or verdict.snapshot.metric is TOKENS):
+                self._record_refusal(call, now_ms)
+        elif verdict.meaning in ADMITTED and (self._awaits_admission or (self.slides and call.held)):
+            self._record_admission(call)
+        return self.slides is not slid and self._buckets.slide(self._period_ms, now_ms, slides=self.slides)
 
     @property
-    def awaits_admission(self) -> bool:
+    def _awaits_admission(self) -> bool:
         """Whether the next admission decides."""
-        return self.is_open and not self.slides and self._votes >= VOTES_MIN
+        return not self.slides and self._votes >= VOTES_MIN
 
-    def record_refusal(self, number: int, amount: int, sent_ms: int, now_ms: int) -> None:
-        """Record the refusal of call `number`, which was not charged; `now_ms`: when it is known."""
-        refused_ms = self._refused_ms
-        if not self.is_open or sent_ms < refused_ms:  # a consequence of the one before
+    def _record_refusal(self, call: Reservation, now_ms: int) -> None:
+        refused_ms, sent_ms = self._refused_ms, call.sent_ms
+        if sent_ms < refused_ms:  # a consequence of the one before
             return
-        sent = self._sent_within(number, sent_ms, self._period_ms)
+        sent = self._sent_within(call, self._period_ms)
         if sent is None:
             return
-        self._refused_ms, self._refused = now_ms, amount
-        used_ppm = (sent + amount) * PPM // self._capacity
+        self._refused_ms, self._refused = now_ms, call.paid
+        used_ppm = (sent + call.paid) * PPM // self._capacity
         if self.slides:
             self._against += used_ppm < LEFT_PPM
             if self._against >= AGAINST_MAX:
@@ -85,63 +100,29 @@ class UnshownWindow:
         elif used_ppm < USED_UP_PPM:
             self._votes = 0
         elif refused_ms >= 0:
-            since = self._sent_within(number, sent_ms, sent_ms - refused_ms) or 0
+            since = self._sent_within(call, sent_ms - refused_ms) or 0
             flowed = self._capacity * (sent_ms - refused_ms) // self._period_ms - since
-            self._votes += flowed >= amount + self._capacity // FLOWED_PARTS
+            if sent * PPM > self._capacity * BEYOND_PPM:  # which has been admitted: whatever was not is known by now
+                self._disprove()
+            elif flowed >= call.paid + self._capacity // FLOWED_PARTS:
+                self._votes += 1
 
-    def record_admission(self, number: int, amount: int, sent_ms: int) -> None:
-        """Record that call `number` was admitted: needed while an admission decides, or if the window forbade it."""
-        sent = self._sent_within(number, sent_ms, self._period_ms - LATE_MS)
+    def _record_admission(self, call: Reservation) -> None:
+        sent = self._sent_within(call, self._period_ms - LATE_MS)
         if sent is None:
             return
-        if (sent + amount) * PPM > self._capacity * BEYOND_PPM:
+        if (sent + call.paid) * PPM > self._capacity * BEYOND_PPM:
             self._disprove()
-        elif self.awaits_admission and sent_ms >= self._refused_ms:
-            self.slides = sent + max(amount, self._refused) <= self._capacity
+        elif self._awaits_admission and call.sent_ms >= self._refused_ms:
+            self.slides = sent + max(call.paid, self._refused) <= self._capacity
 
     def _disprove(self) -> None:
         self.slides, self.is_open = False, False
 
-    def _sent_within(self, number: int, sent_ms: int, span_ms: int) -> int | None:
-        """Return what calls before that one took that were sent within so long before it; None: some are forgotten."""
-        times_ms, index = self._sends.sent_ms, self._sends.index_of(number)
-        if index is None or (self._sends.forgotten and times_ms[0] > sent_ms - span_ms):
+    def _sent_within(self, call: Reservation, span_ms: int) -> int | None:
+        """Return what calls before it took that were sent within so long before it; None: some are forgotten."""
+        times_ms, index = self._sends.sent_ms, self._sends.index_of(call.number)
+        if index is None or (self._sends.forgotten and times_ms[0] > call.sent_ms - span_ms):
             return None
-        first = bisect_right(times_ms, sent_ms - span_ms, 0, index)
-        return sum(self._sends.amounts[self._metric][first:index])
-
-
-class UnshownWindows:
-    """The operator's limits of tokens and of calls that no header shows, and how they are modelled."""
-
-    __slots__ = ("_buckets", "_period_ms", "_windows")
-
-    def __init__(self, settings: LimitBeliefs, buckets: BucketSet, sends: SentCalls) -> None:
-        """`buckets` has those that `settings` state; `sends` are all calls of the limit."""
-        stated = {TOKENS: settings.tokens, REQUESTS: settings.requests}
-        self._buckets, self._period_ms = buckets, settings.period_ms
-        self._windows = {
-            metric: UnshownWindow(metric, capacity, settings.period_ms, sends)
-            for metric, capacity in stated.items()
-            if capacity is not None
-        }
-
-    def observe(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
-        """Process an answer; return whether a limit is modelled otherwise from now on."""
-        if not self._windows:
-            return False
-        for reading in verdict.readings:
-            self._windows.pop(reading.metric, None)
-        if verdict.side_readings or verdict.side_limit is not None:
-            return False
-        changed = False
-        for metric, window in self._windows.items():
-            slid = window.slides
-            if verdict.meaning is Meaning.RATE_LIMITED:
-                if verdict.snapshot is None or verdict.snapshot.metric is metric:
-                    window.record_refusal(call.number, call.amount(metric), call.sent_ms, now_ms)
-            elif verdict.meaning in ADMITTED and (window.awaits_admission or (window.slides and call.held)):
-                window.record_admission(call.number, call.amount(metric), call.sent_ms)
-            if window.slides is not slid:
-                changed = self._buckets.slide(metric, self._period_ms, now_ms, slides=window.slides) or changed
-        return changed
+        first = bisect_right(times_ms, call.sent_ms - span_ms, 0, index)
+        return sum(self._sends.amounts[TOKENS][first:index])

@@ -321,6 +321,6 @@ def test_a_limit_that_proves_to_refill_otherwise_ends_a_trial() -> None:
     rig = Rig()
     rig.doubt()
     assert rig.guide.measures
-    assert rig.buckets.slide(LimitMetric.TOKENS, MINUTE_MS, rig.now_ms, slides=True)
+    assert rig.buckets.slide(MINUTE_MS, rig.now_ms, slides=True)
     rig.call()
     assert not rig.guide.measures

@@ -1,5 +1,7 @@
 """Which buckets headers have shown, and whether they hold far more than is spent."""
 
+import pytest
+
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
@@ -44,13 +46,12 @@ def test_a_bucket_that_no_header_shows_is_modelled_as_a_window_and_back() -> Non
     buckets = BucketSet(sends)
     buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
     buckets.pay(20_000, sends.append(0, 20_000), 0)
-    assert not buckets.slide(LimitMetric.TOKENS, HOUR_MS, 30_000, slides=True)
-    assert not buckets.slide(LimitMetric.REQUESTS, MINUTE_MS, 30_000, slides=True)
+    assert not buckets.slide(HOUR_MS, 30_000, slides=True)
     assert buckets.remodelled == 0
-    assert buckets.slide(LimitMetric.TOKENS, MINUTE_MS, 30_000, slides=True)
+    assert buckets.slide(MINUTE_MS, 30_000, slides=True)
     (window,) = buckets
     assert (window.refill, window.low(30_000)) == (Refill.SLIDING, 39_998)
-    assert buckets.slide(LimitMetric.TOKENS, MINUTE_MS, 30_000, slides=False)
+    assert buckets.slide(MINUTE_MS, 30_000, slides=False)
     (bucket,) = buckets
     assert (bucket.refill, bucket.low(30_000), bucket.high(30_000)) == (Refill.BUCKET, 39_998, 60_000)
     assert buckets.remodelled == 2
@@ -62,7 +63,7 @@ def test_a_bucket_that_headers_show_or_a_projects_is_not_modelled_otherwise() ->
     reading = Reading(LimitMetric.TOKENS, 60_000, 59_000, MINUTE_MS)
     buckets.observe_headers(reading, sends.admission_order(sends.append(0, 1_000), 0, 500, 120))
     buckets.inherit(LevelBounds(LimitMetric.TOKENS, 0, 9_000, 9_000, MINUTE_MS, project=True), 0)
-    assert not buckets.slide(LimitMetric.TOKENS, MINUTE_MS, 500, slides=True)
+    assert not buckets.slide(MINUTE_MS, 500, slides=True)
 
 
 def test_levels_are_as_old_as_those_in_headers() -> None:
@@ -71,3 +72,25 @@ def test_levels_are_as_old_as_those_in_headers() -> None:
     buckets._shown._age = StatedAge(SentCalls())
     buckets._shown._age.ms = 3_000
     assert buckets.age_ms == 3_000
+
+
+@pytest.mark.parametrize(
+    ("spent", "again", "left"), [(0, 0, 60_000), (29_998, 0, 30_000), (29_999, 0, 1_002), (0, 1, 1_002)]
+)
+def test_a_first_refusal_does_not_empty_half_full_buckets_without_a_header(spent: int, again: int, left: int) -> None:
+    """Before: a front that dropped a burst left a full bucket unspent for ever, as no answer could tell of it."""
+    buckets = BucketSet(SentCalls())
+    buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
+    if spent:
+        buckets.pay(spent, 0, 0)
+    buckets.trust_no_more_than(1_000, 0, again=bool(again))
+    assert [level.low for level in buckets.levels(0)] == [left]
+
+
+def test_answers_correct_a_bucket_that_headers_show_so_that_it_may_be_emptied() -> None:
+    sends = SentCalls()
+    buckets = BucketSet(sends)
+    reading = Reading(LimitMetric.TOKENS, 60_000, 59_000, MINUTE_MS)
+    buckets.observe_headers(reading, sends.admission_order(sends.append(0, 1_000), 0, 500, 120))
+    buckets.trust_no_more_than(1_000, 500, again=False)
+    assert [level.low for level in buckets.levels(500)] == [1_002]

@@ -93,3 +93,26 @@ def test_a_refusal_that_says_how_much_is_used_and_not_all_of_it_can_be_fathomed(
 
     assert leaves_level_open(None)
     assert [leaves_level_open(stated(used)) for used in (None, 1_000, 999)] == [True, True, False]
+
+
+def test_a_call_is_refused_again_if_it_was_sent_alone_after_a_refusal() -> None:
+    patience = Cooldown()
+    patience.record_refusal(50, 0, 10)
+    assert not patience.again
+    assert patience.record_send(600)
+    patience.record_refusal(50, 600, 610)
+    assert patience.again
+
+
+def test_it_is_not_if_the_server_has_been_silent_about_that_call_or_has_admitted_it() -> None:
+    """What is refused then is one of a burst."""
+    patience = Cooldown()
+    patience.record_refusal(50, 0, 10)
+    patience.record_send(600)
+    assert patience.may_call_at(600 + SILENCE_MS) == 600 + SILENCE_MS
+    patience.record_refusal(50, 600 + SILENCE_MS, 610 + SILENCE_MS)
+    assert not patience.again
+    patience.record_send(3_000)
+    patience.record_admission(3_000)
+    patience.record_refusal(50, 3_100, 3_110)
+    assert not patience.again
