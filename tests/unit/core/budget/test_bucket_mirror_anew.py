@@ -35,6 +35,13 @@ def test_a_doubt_about_a_call_long_forgotten_changes_nothing() -> None:
     assert caller.interval(2 * SENDS_MAX) == before
 
 
+def test_it_is_half_full_by_its_lower_end() -> None:
+    mirror = Mirror(LimitMetric.TOKENS, 60_000, MINUTE, 0)
+    mirror.inherit(29_999, 0)
+    assert not mirror.is_half_full(0)
+    assert mirror.is_half_full(1)
+
+
 def test_no_more_is_trusted_than_a_call_that_goes_alone_needs() -> None:
     caller = Caller()
     caller.observe(30_000, caller.send(400, 0), 0)
