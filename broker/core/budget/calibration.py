@@ -92,6 +92,7 @@ class Calibration:
         self.cooldown = Cooldown()
         self.sizes = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
         self._reaches: LevelReaches | None = None  # until an answer shows a level
+        self._window: UnshownWindow | None = None  # until a call is refused
         self.excess = 0  # what the last answer's call paid beyond its charge; negative: too little
         self.repriced_ppm = PPM  # what recent calls pay now, of what they paid before the last answer
         if checkpoint is not None:
@@ -102,7 +103,6 @@ class Calibration:
         for metric in LimitMetric:
             if (capacity := settings.per_day(metric)) is not None:
                 buckets.believe(metric, capacity, DAY_MS, now_ms, follow=True)
-        self._window = UnshownWindow(settings, buckets, sends)
         self.keep_step(now_ms)
         if checkpoint is not None:
             self._inherit_burst(checkpoint)
@@ -255,8 +255,16 @@ class Calibration:
         prices = self._sends.prices_of(call.number)
         return prices is not None and prices.template != b""
 
+    def _learn_window(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
+        """Learn whether tokens that no header shows count in a sliding window: see `unshown_window`."""
+        if verdict.meaning is Meaning.RATE_LIMITED:
+            self._window = self._window or UnshownWindow(self._settings, self._buckets, self._sends)
+        if self._window is not None and self._window.observe(call, verdict, now_ms):
+            self.burst = None  # refusals that the window explains say nothing of bursts
+
     def learn_burst(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""
+        self._learn_window(call, verdict, now_ms)
         if verdict.meaning in ADMITTED:
             if self.cooldown.active:
                 self.cooldown.record_admission(call.sent_ms)
@@ -274,8 +282,6 @@ class Calibration:
         """Correct every bucket that an answer describes; return whether each reading of tokens and requests agreed."""
         stated = verdict.snapshot
         agreed = True
-        if self._window.observe(call, verdict, now_ms):
-            self.burst = None  # refusals that the window explains say nothing of bursts
         if self.sides or verdict.side_limit is not None or verdict.side_readings:
             self._learn_sides(call, verdict, now_ms)
         if stated is None and not verdict.readings and not verdict.side_readings:
