@@ -29,7 +29,7 @@ from headrace.broker.core.answers.rate_limit_headers import (
     USUAL_PERIODS_MS,
     Reading,
 )
-from headrace.broker.core.answers.window_phase import WindowPhase
+from headrace.broker.core.answers.window_phase import NewestMarks, Phase, WindowPhase
 
 WINDOWS_MS: Final = (SECOND_MS, 2_000, 6_000, 10_000, 30_000, MINUTE_MS, HOUR_MS, DAY_MS)
 ANSWERS_MIN: Final = 4
@@ -111,6 +111,8 @@ class RefillEvidence:
         self._phase: WindowPhase | None = None  # of the marks, once it is no bucket and may be a short window
         self._believed: RefillPattern | None = None
         self._agreed = 0  # answers in a row after which a bucket was believed
+        self._newest: NewestMarks | None = None  # once it is no counter that begins anew
+        self._newest_mark: Phase | None = None
         self._named_ms = 0  # the period that the header's name states
 
     def observe(self, reading: Reading, sent_ms: int, now_ms: int, *, charged: bool = True) -> RefillPattern | None:
@@ -144,6 +146,7 @@ class RefillEvidence:
         self._first_ms = sent_ms if self._first_ms < 0 else min(self._first_ms, sent_ms)
         self._last_ms = max(self._last_ms, sent_ms)
         self._longest_ms = max(self._longest_ms, full_in_ms)
+        self._observe_newest(sent_ms, full_in_ms)
         self._observe_mark(sent_ms + full_in_ms, now_ms + full_in_ms + 1, sent_ms, now_ms)
         if self._bucket.empty:
             self._phase = self._phase or WindowPhase()
@@ -155,6 +158,11 @@ class RefillEvidence:
     def rule_out(self, refill: Refill) -> None:
         """Exclude a pattern that the levels have disproved, whatever the times say."""
         self._ruled_out |= {refill}
+
+    def _observe_newest(self, sent_ms: int, full_in_ms: int) -> None:
+        if FIXED in self._ruled_out:
+            self._newest = self._newest or NewestMarks()
+            self._newest_mark = self._newest.observe(sent_ms, full_in_ms, self._window_ms())
 
     def _observe_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
         """Narrow down the end of the window, if there are windows.
@@ -194,21 +202,24 @@ class RefillEvidence:
         elif self._window_ms() <= SHORT_MS:
             # any other window has a longer `reset` meanwhile, or passes its mark; a call may be a second on its way
             pattern = self._short_window(now_ms) if self._last_ms - self._first_ms > SHORT_MS + SECOND_MS else None
-        elif self._mark.known and not self._ruled_out.issuperset(_COUNTERS):
-            pattern = self._counter()
         else:
-            self._begin()  # no pattern fits; the next answers may be clearer
+            pattern = self._counter()
+            if pattern is None:
+                self._begin()  # no pattern fits; the next answers may be clearer
         return pattern
 
-    def _counter(self) -> RefillPattern:
-        """Return one counter with the latest mark that answers allow, or two with the earliest if one was disproved.
+    def _counter(self) -> RefillPattern | None:
+        """Return one counter with the latest mark that answers allow, or two if one was disproved; None: neither.
 
-        The latest is safe for one counter, which holds nothing before its mark. Two are shifted to later marks at once,
-        and to earlier ones slowly (`TwoCounterMirror.set_mark`).
+        The latest is safe for one counter, which holds nothing before its mark. Two count on at theirs, so these are
+        those of the newest levels.
         """
-        if FIXED in self._ruled_out:
-            return RefillPattern(Refill.TWO, self._window_ms(), self._mark.low, loose=True)
-        return RefillPattern(FIXED, self._window_ms(), self._mark.high)
+        if FIXED not in self._ruled_out:
+            return RefillPattern(FIXED, self._window_ms(), self._mark.high) if self._mark.known else None
+        newest = self._newest_mark
+        if newest is None or Refill.TWO in self._ruled_out:
+            return None
+        return RefillPattern(Refill.TWO, self._window_ms(), newest.mark_ms, newest.spread_ms)
 
     def _short_window(self, now_ms: int) -> RefillPattern:
         """Return one counter if its marks are known, else a sliding window: what that allows, any other allows too.

@@ -13,6 +13,7 @@ from typing import Final
 MARKS_MIN: Final = 8  # with so many, chance leaves three quarters of the circle empty once in two thousand times
 MARKS_MAX: Final = 32
 ARC_PARTS: Final = 4  # of the period, one part in so many may hold the marks
+OPEN_MAX: Final = 16  # times that further calls may be told
 MARGIN_PARTS: Final = 8  # of that arc: the next call may be quicker than any of these
 
 
@@ -48,3 +49,48 @@ class WindowPhase:
             return None
         margin_ms = 1 + arc_ms // MARGIN_PARTS
         return Phase(now_ms + 1 + (last + margin_ms - now_ms - 1) % period_ms, arc_ms + 2 * margin_ms)
+
+
+class NewestMarks:
+    """The mark of a counter of some seconds, as those answers show it whose levels were new.
+
+    A time until the mark that is rounded up, or some seconds old, points behind it, and the same one is told to many
+    calls. The first of these was told a new one, or nearly. So the marks that these show lie within one arc.
+    """
+
+    __slots__ = ("_open", "_period_ms", "_phases")
+
+    def __init__(self) -> None:
+        self._period_ms = 0
+        self._open: dict[int, int] = {}  # by the time stated last: the earliest mark that it has shown
+        self._phases: deque[int] = deque(maxlen=MARKS_MAX)
+
+    def observe(self, sent_ms: int, full_in_ms: int, period_ms: int) -> Phase | None:
+        """Process the time that the answer to a call states; return a mark, and how far half of them differ.
+
+        None: they lie anywhere.
+        """
+        if period_ms != self._period_ms:
+            self._period_ms = period_ms
+            self._open.clear()
+            self._phases.clear()
+        mark_ms = sent_ms + full_in_ms
+        known_ms = self._open.pop(full_in_ms, None)
+        if known_ms is not None and abs(mark_ms - known_ms) * ARC_PARTS < period_ms * (ARC_PARTS - 1):
+            self._open[full_in_ms] = min(mark_ms, known_ms)
+        else:
+            self._open[full_in_ms] = mark_ms
+            if known_ms is not None:
+                self._phases.append(known_ms % period_ms)
+            if len(self._open) > OPEN_MAX:
+                self._phases.append(self._open.pop(next(iter(self._open))) % period_ms)
+        phases = sorted([*self._phases, *(open_ms % period_ms for open_ms in self._open.values())])
+        former = [phases[-1] - period_ms, *phases]
+        around = enumerate(zip(former, phases, strict=False))
+        gap_ms, first = max((phase - before, place) for place, (before, phase) in around)
+        if gap_ms * ARC_PARTS < period_ms:
+            return None
+        count, begin_ms = len(phases), phases[first]
+        offsets = sorted((phase - begin_ms) % period_ms for phase in phases)
+        middle_ms, spread_ms = offsets[count // 2], offsets[count * 3 // 4] - offsets[count // 4]
+        return Phase(mark_ms - (mark_ms - begin_ms - middle_ms) % period_ms, spread_ms)

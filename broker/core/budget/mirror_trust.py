@@ -74,6 +74,7 @@ class MirrorTrust:
         "_next_review_ms",
         "_next_trial_ms",
         "_refused_in_a_row",
+        "_renewed",
         "_return_every_ms",
         "_row_ms",
         "_sent_ms",
@@ -113,6 +114,7 @@ class MirrorTrust:
         self._return_every_ms = TRIAL_FIRST_MS
         self._foreseen: deque[bool] | None = None  # of the last events, while measurements are followed
         self._held: deque[bool] | None = None  # of the last admitted calls
+        self._renewed = False  # the mirrors have been replaced since they were doubted
 
     @property
     def tries(self) -> bool:
@@ -305,6 +307,12 @@ class MirrorTrust:
         self._refused_in_a_row, self._row_ms = 0, _NEVER_MS
         self.judge_anew()
 
+    def renew(self) -> None:
+        """Let mirrors return that have taken the place of doubted ones, though few refusals show what they foresee."""
+        self._renewed = self.measures_since_ms is not None
+        if self._held is not None:
+            self._held.clear()
+
     def _lags(self, bounds: Sequence[Bound], now_ms: int) -> bool:
         """Return whether nothing was sent for too long, or less than what the first limit, and the others, explain."""
         if not bounds:
@@ -380,7 +388,7 @@ class MirrorTrust:
         self._trial_every_ms = min(TRIAL_MAX_MS, 2 * self._trial_every_ms)
         self._next_return_ms = now_ms + self._return_every_ms
         self._return_every_ms = min(TRIAL_MAX_MS, 2 * self._return_every_ms)
-        self._refused_in_a_row = 0
+        self._refused_in_a_row, self._renewed = 0, False
         self._foreseen = self._held = self._beaten = None
         self._base, self._marks = replace(self._all), None
         self._in_debt = True
@@ -390,6 +398,6 @@ class MirrorTrust:
         held, foreseen = self._held, self._foreseen
         if held is None or foreseen is None or len(held) < FORESEEN_CALLS:
             return
-        foresee = len(foreseen) >= FORESEEN_MIN and 4 * sum(foreseen) >= 3 * len(foreseen)
+        foresee = self._renewed or (len(foreseen) >= FORESEEN_MIN and 4 * sum(foreseen) >= 3 * len(foreseen))
         if foresee and sum(held) <= HELD_BACK_MAX and self._sent_ms >= self._next_return_ms:
             self._follow_mirrors(self.lately(self._sent_ms).utility, self._sent_ms)

@@ -18,10 +18,11 @@ from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate
+from headrace.broker.core.budget.renewal_doubt import FAR_PARTS
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.stated_age import StatedAge
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
-from headrace.broker.core.budget.window_mirrors import FAR_PARTS, FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 
 PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's buckets and none of a project
 
@@ -135,8 +136,6 @@ class ShownBuckets:
                 mirror.set_end(pattern.mark_ms, order.now_ms, pattern.spread_ms)
                 if self._name(reading, project=project) in self._turns:  # what has begun anew need not be shown then
                     mirror.take_as_proven()
-            if pattern is not None and isinstance(mirror, TwoCounterMirror):
-                mirror.set_mark(pattern.mark_ms)
             if pattern is not None and self._mirrors.is_alone(mirror):
                 header.known, header.made = pattern, self._mirrors.made
         if header.rounding is not None:
@@ -150,6 +149,8 @@ class ShownBuckets:
                 order = self._sends.admission_order(
                     order.number, order.sent_ms, order.now_ms, order.delay_ms, self.age_ms
                 )
+        if isinstance(mirror, TwoCounterMirror):
+            mirror.hear(pattern, reading.full_in_ms)
         return self.correct(mirror, reading.capacity, reading.remaining - later, order)
 
     @property
@@ -277,11 +278,15 @@ class ShownBuckets:
         if not mirror.adopt_capacity(capacity, order.number, order.now_ms) or remaining is None:
             return None
         is_short = mirror.period_ms <= SHORT_MS
-        on_trial = isinstance(mirror, FixedWindowMirror) and (is_short or mirror.on_trial)
-        on_trial = on_trial or isinstance(mirror, TwoCounterMirror)
+        on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
+        on_trial = on_trial or (is_short and isinstance(mirror, FixedWindowMirror | TwoCounterMirror))
         error = mirror.observe(remaining, order, self._sends)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
             return self._disprove(mirror, remaining, order)
+        if isinstance(mirror, FixedWindowMirror | TwoCounterMirror):
+            begun_ms, is_two = mirror.begun_ms(order.sent_ms), isinstance(mirror, TwoCounterMirror)
+            if mirror.doubt.observe(begun_ms, mirror.period_ms, capacity, error, all_count=is_two):
+                return self._disprove(mirror, remaining, order)
         if is_short and isinstance(mirror, SlidingWindowMirror) and mirror.others * FAR_PARTS > capacity * OTHERS_PARTS:
             return self._disprove(mirror, remaining, order, odd=True)
         return error

@@ -6,16 +6,19 @@ a sliding window. As there, what is left expires, and what is reserved is lost i
 charges cease to count evenly, however they were spent, so calls need not be paced.
 """
 
+from bisect import bisect_left
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
-from headrace.broker.core.answers.refill_detection import Refill
-from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, RefillPattern
+from headrace.broker.core.budget.renewal_doubt import RenewalDoubt
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
-from headrace.broker.core.budget.window_mirrors import SlidingWindowMirror
+from headrace.broker.core.budget.window_mirrors import SlidingWindowMirror, _rounding
 
 BOUNDLESS: Final = -(1 << 62)  # less than any amount
 WINDOWS_KEPT: Final = 4  # the next one, in which a late call counts, this one, the former, and the one before
+LENT_PARTS: Final = 20  # of a limit, one part in so many of its reserve is spent just before each mark
 
 
 class TwoCounterSum(SlidingSum):
@@ -77,6 +80,23 @@ class TwoCounterSum(SlidingSum):
         free_ms = self._period_ms - (allowed - this) * self._period_ms // last if last else 0
         return max(now_ms, self._mark_ms + window * self._period_ms + max(0, free_ms))
 
+    def lends_at(self, amount: int, cap: int, lent: int, now_ms: int) -> int | None:
+        """Return when a call may use what is `lent` of a reserve just before this window ends; None: not in this one.
+
+        No more is lent at an instant than would flow in until then.
+        """
+        window = self._window(now_ms)
+        ends_ms = self._mark_ms + (window + 1) * self._period_ms - self.late_ms
+        last, this = self._pair(window)
+        left = cap - this - amount
+        if left < 0:
+            return None
+        return max(now_ms, ends_ms - lent * self._period_ms // cap, ends_ms - left * self._period_ms // (last + cap))
+
+    def expires_at_most(self, span_ms: int) -> int:
+        """Return what ceases to count within `span_ms` at most."""
+        return max(self._counts.values(), default=0) * min(span_ms, self._period_ms) // self._period_ms
+
     def _window(self, at_ms: int) -> int:
         return (at_ms + self.late_ms - self._mark_ms) // self._period_ms
 
@@ -103,8 +123,15 @@ class TwoCounterMirror(SlidingWindowMirror):
         project: bool = False,
     ) -> None:
         """A window begins for calls sent at `mark_ms`, and each period before and after it."""
-        self._mark_ms = mark_ms
+        self._mark_ms, self.doubt = mark_ms, RenewalDoubt()
+        self._told_in_ms: int | None = None
+        self._spread_ms = 0
+        self._asks_anew = period_ms > SHORT_MS  # otherwise what seems to be others' shows another kind of window
         super().__init__(metric, capacity, period_ms, now_ms, sends, project=project)
+
+    def begun_ms(self, at_ms: int) -> int:
+        """Return when the window of an instant began."""
+        return at_ms - (at_ms - self._mark_ms) % self.period_ms
 
     @property
     def is_spent_evenly(self) -> bool:
@@ -116,13 +143,90 @@ class TwoCounterMirror(SlidingWindowMirror):
         """Its calls are never paced."""
         return False
 
-    def set_mark(self, mark_ms: int) -> None:
-        """Adopt a mark that an answer shows: at once if it is later, as others' calls took longer, else slowly."""
+    def hear(self, pattern: RefillPattern | None, told_in_ms: int | None) -> None:
+        """Adopt what an answer tells of the marks, and the time until the next one that it states with its level."""
+        self._told_in_ms = told_in_ms
+        if pattern is not None:
+            self.set_mark(pattern.mark_ms, pattern.spread_ms or 0)
+
+    def set_mark(self, mark_ms: int, spread_ms: int = 0) -> None:
+        """Adopt a mark that answers show, and how much it may be off."""
         off_ms = (mark_ms - self._mark_ms + self.period_ms // 2) % self.period_ms - self.period_ms // 2
-        off_ms = max(-1, off_ms)
         self._mark_ms += off_ms
+        self._spread_ms = spread_ms
         self._most.shift(off_ms)
         self._least.shift(off_ms)
+
+    def reprice(self, sends: SentCalls) -> None:
+        """Count the calls again, because every one was charged more, or less, than it paid; others are asked anew."""
+        super().reprice(sends)
+        self._asks_anew = True
+
+    def _learn_others(self, low: int, high: int) -> int | None:
+        """Narrow, or replace, what others have taken, for a mark that may be a little off.
+
+        At first nobody else is assumed without need. What was believed before a change of prices contradicts nothing.
+        """
+        slack = self._most.expires_at_most(self._spread_ms)
+        low, high = low - slack, high + slack
+        if not self._asks_anew:
+            return super()._learn_others(low, high)
+        self._asks_anew = False
+        self._others_low, self._others_high = (0, 0) if low <= 0 <= high else (low, high)
+        return None
+
+    def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
+        """Return when enough of the counted charges have expired; what is reserved is lent out before each mark.
+
+        What is left at a mark would be missing from what returns in the next window. So calls that must leave it spend
+        a part of it just before the mark, and let it flow in again first.
+        """
+        at_ms = super().payable_at(amount, reserved, now_ms)
+        if at_ms <= now_ms or not reserved:
+            return at_ms
+        lent, kept = min(reserved, self.capacity // LENT_PARTS), max(0, reserved - self.capacity // LENT_PARTS)
+        cap = self.capacity - max(self.others_least, self._others_high) - kept
+        lends_ms = self._most.lends_at(amount + _rounding(self.metric), max(1, cap), lent, now_ms)
+        if lends_ms is None or lends_ms >= at_ms:
+            return at_ms
+        return max(lends_ms, super().payable_at(amount, 0, now_ms))
+
+    def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
+        """Process an answer. A level that is old tells its age: its time until the mark is as old."""
+        bounds = self._when_told(order, sends) if 0 < order.age_ms < self.period_ms and self.step == 1 else None
+        if bounds is None:
+            return super().observe(remaining, order, sends)
+        self._allow_for(order.delay_ms)
+        self._sent.pop(order.number, None)
+        self._heard = max(self._heard, order.number)
+        used = self.capacity - remaining
+        return self._learn_others(used - self.step - bounds[1], used - bounds[0])
+
+    def _when_told(self, order: AdmissionOrder, sends: SentCalls) -> tuple[int, int] | None:
+        """Return what counted, at least and at most, when the level was looked up that an answer states."""
+        if self._told_in_ms is None or order.index < 0:
+            return None
+        period_ms, delay_ms = self.period_ms, order.delay_ms
+        latest_ms = order.sent_ms + delay_ms
+        left_ms = (self._mark_ms - latest_ms - 1) % period_ms + 1
+        taken_ms = latest_ms - (self._told_in_ms - left_ms) % period_ms
+        left_ms = min(self._told_in_ms, period_ms)
+        begun_ms = taken_ms + left_ms - period_ms
+        times_ms, amounts, rounding = sends.sent_ms, sends.amounts[self.metric], _rounding(self.metric)
+        if sends.forgotten and times_ms[0] > begun_ms - period_ms - delay_ms:
+            return None
+
+        def sent(from_ms: int, until_ms: int) -> tuple[int, int]:
+            within = amounts[bisect_left(times_ms, from_ms) : bisect_left(times_ms, max(from_ms, until_ms))]
+            return sum(within), rounding * len(within)
+
+        last, last_off = sent(begun_ms - period_ms - delay_ms, begun_ms - delay_ms)
+        this, this_off = sent(begun_ms - delay_ms, taken_ms + delay_ms)
+        most = this + this_off + -(-(last + last_off) * min(period_ms, left_ms + delay_ms) // period_ms)
+        last, last_off = sent(begun_ms - period_ms + delay_ms, begun_ms + delay_ms)
+        this, this_off = sent(begun_ms + delay_ms, taken_ms - delay_ms)
+        least = this - this_off + (last - last_off) * max(0, left_ms - delay_ms) // period_ms
+        return least, most
 
     def _begin_sums(self) -> None:
         """Begin with sums of what counts at most, by which calls are paid, and at least."""

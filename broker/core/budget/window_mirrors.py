@@ -14,6 +14,7 @@ from typing import Final
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
+from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, RenewalDoubt
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
 from headrace.broker.core.units import ROUNDING_TOKENS
@@ -27,7 +28,6 @@ SPREAD_MAX_MS: Final = 10_000  # a longer sliding window is spent at once: its c
 SPREAD_PARTS: Final = 4  # beyond its rate, what is left in a window is spent over one part in so many of its length
 LEEWAY_MS: Final = 60  # by which calls may be ahead of the pace after a pause, as at a measured rate
 LONG_DELAY_PARTS: Final = 16  # a delay of more than one part in so many of a window leaves much of it unused
-FAR_PARTS: Final = 4  # a counter short by more than one part in this many of its capacity did not begin anew
 REMEMBERED_MAX: Final = 8_192  # calls whose answers may still come
 CORRECTIONS_MAX: Final = 1_024  # an answer tells nothing if more calls have proved mispriced since its own was sent
 
@@ -47,7 +47,7 @@ class FixedWindowMirror:
     ) -> None:
         """`remaining` is the amount left until the mark."""
         self.metric, self.capacity, self.period_ms, self.project = metric, capacity, period_ms, project
-        self.corrections, self.step = 0, 1
+        self.corrections, self.step, self.doubt = 0, 1, RenewalDoubt()
         self._mark_ms = mark_ms
         self._spread_ms: int | None = None  # as the marks show it
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
@@ -349,7 +349,10 @@ class SlidingWindowMirror:
         before = sum(amounts[bisect_right(sends.sent_ms, sent_ms - order.delay_ms) : index])
         after = sum(amounts[index + 1 : order.last])
         used = self.capacity - remaining
-        low, high = used - self.step - long - after, used - (short - before)
+        return self._learn_others(used - self.step - long - after, used - (short - before))
+
+    def _learn_others(self, low: int, high: int) -> int | None:
+        """Narrow, or replace, the interval of what others have taken; return the result of Mirror.observe."""
         if low <= self._others_high and self._others_low <= high:
             self._others_low, self._others_high = max(low, self._others_low), min(high, self._others_high)
             return 0

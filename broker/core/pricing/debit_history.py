@@ -23,6 +23,7 @@ from operator import sub
 from typing import Final
 
 from headrace.broker.core.answers.refill_detection import BUCKET, FIXED, Refill, RefillPattern
+from headrace.broker.core.pricing.counted_debits import Debits, counted, former_debits, returned
 from headrace.broker.core.units import ROUNDING_TOKENS
 
 DELAY_DIFFERENCE_MS: Final = 25  # usual difference between the delays of two calls to the server's limiter
@@ -115,6 +116,7 @@ class DebitHistory:
         self._at_ms: list[int] = []
         self._tokens: list[Tokens] = []
         self._sums: list[list[int]] = [[0] for _ in range(columns)]  # of all debits before; updated when needed
+        self._debits = Debits(self._at_ms, self._sums)
         self._unsure: list[int] = []  # numbers of debits that may not have happened, or that these laws do not price
         self._remaining: dict[int, int] = {}  # by number of the debit, where an answer stated it
         self._forgotten = 0
@@ -214,11 +216,10 @@ class DebitHistory:
         if end < 0 or self._has_unsure(end - 1, end):
             return
         self._sum_up()
-        if self._pattern is not None and self._pattern.loose:
-            yield from self._loosely(end, capacity, self._pattern.period_ms, delay_ms)
-            return
-        if self._pattern is not None and self._counts_whole:
-            yield from self._whole(end, capacity, self._pattern.period_ms, delay_ms)
+        if self._pattern is not None:
+            yield from self._counted(end, capacity, self._pattern, delay_ms)
+            if self._pattern.loose:
+                return
         start = self._seen_before(end, self._at_ms[end] - 2 * delay_ms - 1)
         if start is None:
             yield self._alone(end, capacity)
@@ -247,31 +248,14 @@ class DebitHistory:
         found = lambda column: (0, capacity - tokens[column])  # noqa: E731
         return DebitSpan(-1, self._forgotten + end, 1, self._known(end), found, self.step)
 
-    def _whole(self, end: int, capacity: int, period_ms: int, delay_ms: int) -> Iterator[DebitSpan]:
-        """Yield the debits that count in a sliding window: its level, spent evenly, shows little by its changes."""
-        first = bisect_right(self._at_ms, self._at_ms[end] - period_ms + delay_ms)
-        last = min(end, bisect_left(self._at_ms, self._at_ms[end] - delay_ms))
-        if first < last and not self._has_unsure(first - 1, last - 1):
-            left = lambda column: (0, capacity - self._sums[column][last] + self._sums[column][first])  # noqa: E731
-            start, number = self._forgotten + first - 1, self._forgotten + end
-            yield DebitSpan(start, number, last - first, self._known(end), left, self.step)
-
-    def _loosely(self, end: int, capacity: int, period_ms: int, delay_ms: int) -> Iterator[DebitSpan]:
-        """Yield what any short window leaves: no more than its call took is free, and no less than two periods took.
-
-        The weighted sum of two counters may count what was sent two periods ago.
-        """
-        first = bisect_left(self._at_ms, self._at_ms[end] - 2 * period_ms - delay_ms)
-        last = bisect_right(self._at_ms, self._at_ms[end] + delay_ms)
-        known = first > 0 or (self._of_all and not self._forgotten)
-        if known and not self._has_unsure(first - 1, last - 1):
-            predicted = partial(self._in_short_window, capacity, first, end, last)
-            start, number = self._forgotten + first - 1, self._forgotten + end
-            yield DebitSpan(start, number, last - first, self._known(end), predicted, self.step)
-
-    def _in_short_window(self, capacity: int, first: int, end: int, last: int, column: int) -> tuple[int, int]:
-        sums = self._sums[column]
-        return capacity - sums[last] + sums[first], capacity - self._tokens[end][column]
+    def _counted(self, end: int, capacity: int, pattern: RefillPattern, delay_ms: int) -> Iterator[DebitSpan]:
+        """Yield the debits that count in a window whose level, spent evenly, shows little by its changes."""
+        found = counted(self._debits, end, capacity, pattern, delay_ms)
+        if found is None or (found.needs_all and not (found.first > 0 or (self._of_all and not self._forgotten))):
+            return
+        if not self._has_unsure(found.first - 1, found.until - 1):
+            start, number = self._forgotten + found.first - 1, self._forgotten + end
+            yield DebitSpan(start, number, found.until - found.first, self._known(end), found.left, self.step)
 
     def _edges(self, start: int, end: int, delay_ms: int) -> _Edges:
         at_ms = self._at_ms
@@ -287,10 +271,10 @@ class DebitHistory:
     def _is_covered(self, start: int, end: int, pattern: RefillPattern, delay_ms: int) -> bool:
         """Whether the debits of a span are all that changed a window: no mark passed, or all that expired is known."""
         from_ms, until_ms = self._at_ms[start] - delay_ms, self._at_ms[end] + delay_ms
-        if pattern.refill is FIXED:
-            return (from_ms - pattern.mark_ms) // pattern.period_ms == (until_ms - pattern.mark_ms) // pattern.period_ms
-        from_ms, until_ms = from_ms - pattern.period_ms, until_ms - pattern.period_ms
-        first, last = bisect_left(self._at_ms, from_ms), bisect_right(self._at_ms, until_ms)
+        former_ms = former_debits(from_ms, until_ms, pattern, delay_ms)
+        if former_ms is None or pattern.refill is FIXED:
+            return former_ms is not None
+        first, last = bisect_left(self._at_ms, former_ms[0]), bisect_right(self._at_ms, former_ms[1])
         return (first > 0 or (self._of_all and not self._forgotten)) and not self._has_unsure(first - 1, last - 1)
 
     def _window_span(self, start: int, end: int, pattern: RefillPattern, delay_ms: int) -> DebitSpan:
@@ -302,13 +286,8 @@ class DebitHistory:
     def _in_window(self, edges: _Edges, pattern: RefillPattern, delay_ms: int, column: int) -> tuple[int, int]:
         """Return the levels at the end: what was taken is gone, and what was taken a period ago returns."""
         low, high = self._never_full(edges, self._known(edges.start), 0, column)
-        if pattern.refill is Refill.SLIDING:
-            at_ms, sums = self._at_ms, self._sums[column]
-            from_ms, until_ms = at_ms[edges.start] - pattern.period_ms, at_ms[edges.end] - pattern.period_ms
-            first, last = bisect_right(at_ms, from_ms + delay_ms), bisect_left(at_ms, until_ms - delay_ms)
-            low += sums[last] - sums[first] if first < last else 0
-            high += sums[bisect_right(at_ms, until_ms + delay_ms)] - sums[bisect_left(at_ms, from_ms - delay_ms)]
-        return low, high
+        least, most = returned(self._debits, column, (edges.start, edges.end), pattern, delay_ms)
+        return low + least, high + most
 
     def _span(self, start: int, end: int, capacity: int, period_ms: int, delay_ms: int) -> DebitSpan:
         at_ms, edges = self._at_ms, self._edges(start, end, delay_ms)

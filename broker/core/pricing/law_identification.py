@@ -26,6 +26,7 @@ from headrace.broker.core.pricing.charge_factor import PriceFactor
 from headrace.broker.core.pricing.debit_history import DELAY_DIFFERENCES_MS, DebitHistory, DebitSpan
 from headrace.broker.core.pricing.law_evidence import STATED_WEIGHT, LawEvidence
 from headrace.broker.core.pricing.laws import Prices
+from headrace.broker.core.pricing.others_spending import OthersSpending
 from headrace.broker.core.pricing.output_lengths import OutputsByTemplate
 from headrace.broker.core.pricing.references import ReferenceKind
 from headrace.broker.core.pricing.telling_spans import Columns, Judged, fitting_laws, most_telling, overcharges
@@ -108,7 +109,7 @@ class LawIdentification:
         self._heard_ms: int | None = None
         self._judged_ms = self._glances = 0
         self._ends_tell = True  # no server is known that settles a charge into a window that counts
-        self._spent = [-1, -1]  # by history: the end of the last span in which others seem to have spent
+        self._others = OthersSpending(), OthersSpending()  # by history
         # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
         self._delay_index = self._back_delay_index = 0
 
@@ -356,20 +357,12 @@ class LawIdentification:
             self._delay_index += 1
 
     def _unspent(self, spans: list[DebitSpan | None], excesses: list[int | None]) -> list[int | None]:
-        """Return the excesses that count once a law is known: a dearer law gains only once from others' spending.
-
-        The believed law falls short of every span that contains this spending, and sooner or later a dearer law fits
-        one of them by chance.
-        """
+        """Return the excesses that count once a law is known: see `OthersSpending`."""
         believed = self.evidence.believed
-        index = None if believed is None or not self._known else self._laws.index(believed)
-        if index is None or (excesses[index] or 0) >= 0:
+        if believed is None or not self._known:
             return excesses
-        span, history = spans[index], int(index == self._usage_index)
-        if span is not None and span.start >= self._spent[history]:
-            self._spent[history] = span.end
-            return excesses
-        return [excess if excess is not None and excess > 0 else None for excess in excesses]
+        index = self._laws.index(believed)
+        return self._others[index == self._usage_index].unspent(spans[index], excesses, index)
 
     def _ended(self, ending: int | None, capacity: int, period_ms: int) -> DebitSpan | None:
         """Return the shortest span ending with a call's end that would show it if no output had been charged.

@@ -194,7 +194,8 @@ class Tariff:
         """
         for reading in verdict.readings:
             if reading.metric is LimitMetric.TOKENS and self.capacity in {None, reading.capacity}:
-                self._period_ms = reading.period_ms or self._period_ms
+                known_ms = None if self._pattern is None else self._pattern.period_ms
+                self._period_ms = known_ms or reading.period_ms or self._period_ms
                 return Remaining(reading.remaining, reading.capacity, self._period_ms)
         return None
 

@@ -181,18 +181,39 @@ def test_a_counter_is_as_long_as_the_shortest_usual_one_whose_end_can_be_about_s
     assert Listener().hear_all(counter(mark_ms=mark_ms))[-1] == RefillPattern(Refill.FIXED, period_ms, mark_ms + 1)
 
 
-def test_a_counter_that_the_levels_have_ruled_out_is_taken_for_two_whose_mark_is_the_earliest_that_answers_allow() -> (
-    None
-):
+def test_a_counter_that_the_levels_have_ruled_out_is_taken_for_two_whose_mark_is_that_of_the_newest_levels() -> None:
     """Before: it was modelled as a bucket, in which nothing that is left is lost."""
     fixed = Listener().hear_all(counter(calls=12))[-1]
     listener = Listener()
     listener.evidence.rule_out(Refill.FIXED)
     two = listener.hear_all(counter(calls=12))[-1]
     assert fixed is not None
-    assert two is not None
-    assert (two.refill, two.period_ms, two.loose) == (Refill.TWO, fixed.period_ms, True)
-    assert two.mark_ms < fixed.mark_ms
+    assert two == RefillPattern(Refill.TWO, fixed.period_ms, fixed.mark_ms - 1, 0)
+
+
+def test_the_mark_of_two_counters_whose_levels_are_old_is_that_of_the_newest_ones() -> None:
+    """Before: no mark fitted all of them, and the evidence began anew with each answer."""
+    listener, taken_ms, pattern = Listener(took_ms=100), 0, None
+    for call in range(200):
+        sent_ms = call * 100
+        taken_ms = sent_ms if sent_ms >= taken_ms + 4_000 else taken_ms
+        pattern = listener.hear(1_000 * (1 + call % 20), 10_000 - taken_ms % 10_000, sent_ms)
+        if call == 30:
+            listener.evidence.rule_out(Refill.FIXED)
+    assert pattern is not None
+    assert (pattern.refill, pattern.period_ms, pattern.mark_ms % 10_000, pattern.loose) == (
+        Refill.TWO,
+        10_000,
+        0,
+        False,
+    )
+
+
+def test_two_counters_whose_marks_lie_anywhere_are_none() -> None:
+    listener = Listener(took_ms=5_000)
+    listener.evidence.rule_out(Refill.FIXED)
+    calls = [(1_000 * (1 + call), 1 + (call * 3_700) % 9_900, 700 * call) for call in range(12)]
+    assert listener.hear_all(calls)[-1] is None
 
 
 def test_counters_that_the_levels_have_ruled_out_are_not_believed_again() -> None:

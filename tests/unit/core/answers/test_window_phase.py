@@ -2,7 +2,15 @@
 
 import pytest
 
-from headrace.broker.core.answers.window_phase import ARC_PARTS, MARGIN_PARTS, MARKS_MAX, MARKS_MIN, Phase, WindowPhase
+from headrace.broker.core.answers.window_phase import (
+    ARC_PARTS,
+    MARGIN_PARTS,
+    MARKS_MAX,
+    MARKS_MIN,
+    NewestMarks,
+    Phase,
+    WindowPhase,
+)
 
 SECOND = 1_000
 
@@ -43,3 +51,46 @@ def test_the_last_marks_count_and_no_older_ones() -> None:
     assert made.next_mark(SECOND, 0) is None
     made.observe(300)
     assert made.next_mark(SECOND, 0) == Phase(301, 2)
+
+
+# ------------------------------------------------------------------ counters of some seconds
+
+PERIOD, AGE = 6_000, 3_900
+
+
+def newest(seconds: int = 60, *, looked_up_ms: int = 0, parts_ms: int = 1, every_ms: int = 70, mark_ms: int = 0) -> int:
+    """How far from the mark that lies which calls show, whose times are old, or rounded up."""
+    marks, known, level_ms = NewestMarks(), None, -looked_up_ms
+    for sent_ms in range(0, seconds * 1_000, every_ms):
+        level_ms = sent_ms if sent_ms >= level_ms + looked_up_ms else level_ms
+        full_in_ms = PERIOD - (level_ms - mark_ms) % PERIOD
+        known = marks.observe(sent_ms, -(-full_in_ms // parts_ms) * parts_ms, PERIOD)
+    assert known is not None
+    return (known.mark_ms - mark_ms + PERIOD // 2) % PERIOD - PERIOD // 2
+
+
+@pytest.mark.parametrize("mark_ms", [0, 20, 3_000, PERIOD - 10])
+def test_the_mark_is_exact_where_times_are_and_nearly_where_they_are_old_or_rounded(mark_ms: int) -> None:
+    """Before: at the end of all that were shown, four seconds late in a window of six (seed 91491)."""
+    assert newest(mark_ms=mark_ms) == 0
+    assert newest(looked_up_ms=AGE, mark_ms=mark_ms) == 0
+    assert 0 <= newest(parts_ms=SECOND, mark_ms=mark_ms) < 70
+
+
+def test_how_far_delays_differ_is_told_as_well() -> None:
+    marks = NewestMarks()
+    found = [
+        marks.observe(sent_ms, PERIOD - sent_ms % PERIOD - sent_ms % 40, PERIOD) for sent_ms in range(0, 9_000, 77)
+    ]
+    assert found[0] == Phase(PERIOD, 0)
+    assert found[-1] is not None
+    assert 15 < found[-1].spread_ms < 25
+    assert -30 < (found[-1].mark_ms + PERIOD // 2) % PERIOD - PERIOD // 2 < -10
+
+
+def test_marks_of_some_seconds_that_lie_anywhere_tell_nothing_and_another_period_begins_anew() -> None:
+    marks = NewestMarks()
+    for sent_ms in range(0, 9_000, 77):
+        found = marks.observe(sent_ms, 1 + sent_ms * 31 % 5_987, PERIOD)
+    assert found is None
+    assert marks.observe(9_000, 1_000, 2 * PERIOD) == Phase(10_000, 0)

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.achievement import LASTS_MS
 from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS
+from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, TAPERED_MS
-from headrace.broker.core.budget.mirror_trust import LATELY_MS
+from headrace.broker.core.budget.mirror_trust import FORESEEN_CALLS, LATELY_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.stated_waits import TRUSTED, TRUSTED_MS
@@ -324,3 +326,23 @@ def test_a_limit_that_proves_to_refill_otherwise_ends_a_trial() -> None:
     assert rig.buckets.slide(MINUTE_MS, rig.now_ms, slides=True)
     rig.call()
     assert not rig.guide.measures
+
+
+def test_mirrors_of_another_kind_than_those_that_were_doubted_return_though_none_is_refused() -> None:
+    for refill, returns in ((Refill.BUCKET, False), (Refill.SLIDING, True)):
+        rig = Rig()
+        rig.spend(2 * MINUTE_MS, paid=100)
+        rig.doubt()
+        rig.spend(SETTLES_MS + TRIED_MS + 5_000)
+        assert rig.guide.measures
+        assert not rig.guide._trust.tries
+        rig.buckets._mirrors.keep(lambda _: False)
+        rig.buckets._mirrors.add(
+            SlidingWindowMirror(LimitMetric.TOKENS, RATE, MINUTE_MS, rig.now_ms, SentCalls())
+            if refill is Refill.SLIDING
+            else Mirror(LimitMetric.TOKENS, RATE, MINUTE_MS, rig.now_ms)
+        )
+        for _ in range(FORESEEN_CALLS + 1):
+            rig.ask()
+            rig.call()
+        assert rig.guide.measures is not returns

@@ -8,6 +8,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS
 from headrace.broker.core.budget.achievement import COMPARED_MS, MANY
 from headrace.broker.core.budget.mirror_trust import (
+    FORESEEN_CALLS,
     FORESEEN_MIN,
     HELD_BACK_MAX,
     LATELY_MS,
@@ -262,3 +263,31 @@ def test_the_refusals_of_one_wave_are_one_event_and_no_doubt() -> None:
                 rig.refuse(attempt, sent_ms)
         assert rig.trust.lately(rig.now_ms).events == waves
         assert rig.doubts(None) is doubts
+
+
+# ------------------------------------------------------------------ other mirrors
+
+
+def test_mirrors_in_the_place_of_doubted_ones_need_no_refusals_to_return() -> None:
+    """Before: once a window was known for what it is, a rate was measured for ever that refused none (seed 91491)."""
+    for held, returns in ((HELD_BACK_MAX, True), (HELD_BACK_MAX + 1, False)):
+        rig = Rig()
+        rig.trust.follow_measurements(0)
+        for _ in range(FORESEEN_CALLS):
+            rig.call(held=True)
+        rig.trust.renew()
+        rig.foresee(events=0, held=held)
+        assert (rig.trust.measures_since_ms is None) is returns
+
+
+def test_that_holds_for_mirrors_that_come_in_a_trial_and_for_no_later_ones() -> None:
+    rig = Rig()
+    rig.begin(rate=RATE // 2)
+    rig.trust.renew()
+    assert not rig.end(tokens=400)
+    rig.foresee(events=0)
+    assert rig.trust.measures_since_ms is None
+    rig.trust.renew()
+    rig.trust.follow_measurements(rig.now_ms)
+    rig.foresee(events=0)
+    assert rig.trust.measures_since_ms is not None

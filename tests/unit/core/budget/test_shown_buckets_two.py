@@ -48,13 +48,32 @@ def test_a_counter_that_does_not_begin_anew_is_two() -> None:
     assert (mirror._mark_ms - MARK) % PERIOD == 0
 
 
-def test_two_counters_that_are_far_from_what_they_should_have_are_none() -> None:
+def test_two_counters_that_are_far_from_what_they_should_have_in_two_windows_in_a_row_are_none() -> None:
+    """Before: in one; a law that changed, or was not known yet, made a bucket of them for good."""
     estimate = Estimate()
     estimate.run(4 * PERIOD, every_ms=110)
     assert set(estimate.run(8 * PERIOD, every_ms=300)) == {TwoCounterMirror}
-    estimate.meter.pay(CAPACITY // 2)
-    mirrored = estimate.run(12 * PERIOD, every_ms=300)
-    assert set(mirrored) == {Mirror}
+    for windows in (8, 10, 12):  # a window without any between them
+        estimate.meter.pay(CAPACITY // 3)
+        assert set(estimate.run((windows + 2) * PERIOD, every_ms=300)) == {TwoCounterMirror}
+    estimate.run(18 * PERIOD, every_ms=300)
+    estimate.meter.pay(CAPACITY // 3)
+    estimate.run(19 * PERIOD, every_ms=300)
+    estimate.meter.pay(CAPACITY // 3)
+    assert set(estimate.run(22 * PERIOD, every_ms=300)) == {Mirror}
+
+
+def test_a_counter_that_seemed_to_begin_anew_is_two_once_two_windows_in_a_row_did_not() -> None:
+    """Before: after an idle window it was proven for good, and each later one collected refusals (seed 91177)."""
+    estimate = Estimate()
+    estimate.run(MARK, every_ms=110)
+    estimate.now_ms = MARK + PERIOD + 100
+    assert set(estimate.run(MARK + 2 * PERIOD, every_ms=110)) == {FixedWindowMirror}
+    mirror = estimate.limit.only()
+    assert isinstance(mirror, FixedWindowMirror)
+    mirror.take_as_proven()
+    assert set(estimate.run(MARK + 3 * PERIOD, every_ms=150)) == {FixedWindowMirror}
+    assert set(estimate.run(MARK + 4 * PERIOD, every_ms=150)) == {Mirror, TwoCounterMirror}
 
 
 def test_where_a_share_may_be_counted_a_bucket_stands_for_two_counters() -> None:
@@ -72,14 +91,14 @@ def test_where_a_share_may_be_counted_that_holds_for_a_limit_of_another_size_too
     assert mirrored[-1] is Mirror
 
 
-def test_answers_move_the_mark_of_two_counters_back_slowly() -> None:
+def test_answers_move_the_mark_of_two_counters() -> None:
     estimate = Estimate()
     estimate.run(4 * PERIOD, every_ms=110)
     mirror = estimate.limit.only()
     assert isinstance(mirror, TwoCounterMirror)
     mirror.set_mark(MARK + 100)
     estimate.run(5 * PERIOD, every_ms=110)
-    assert 0 <= (mirror._mark_ms - MARK) % PERIOD < 100
+    assert (mirror._mark_ms - MARK) % PERIOD == 0
 
 
 def test_no_level_is_shown_above_the_limit_though_others_seem_to_have_given_something() -> None:

@@ -1,13 +1,14 @@
 """A mirror of a limit that two counters estimate, beside the server's own count."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
-from headrace.broker.core.budget.sent_calls import SentCalls
-from headrace.broker.core.budget.two_counters import WINDOWS_KEPT, TwoCounterMirror, TwoCounterSum
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.budget.two_counters import LENT_PARTS, WINDOWS_KEPT, TwoCounterMirror, TwoCounterSum
 from headrace.broker.core.budget.window_mirrors import PROMPT_MS
 from headrace.broker.simulator.meters.two_windows import TwoWindows
 from tests.unit.core.counters import hearing
@@ -125,13 +126,14 @@ def test_what_is_reserved_in_it_is_free_or_will_be_within_half_a_second() -> Non
     assert not caller.mirror.is_paced
 
 
-def test_a_mark_is_moved_later_at_once_and_sooner_slowly() -> None:
+def test_a_mark_is_moved_either_way() -> None:
     caller = Caller(mark_ms=MARK - 30)
     mirror = caller.mirror
     mirror.set_mark(MARK + 5 * PERIOD)
     assert mirror._mark_ms == mirror._most._mark_ms == mirror._least._mark_ms == MARK
     mirror.set_mark(MARK - 10)
-    assert mirror._mark_ms == mirror._most._mark_ms == MARK - 1
+    assert mirror._mark_ms == mirror._most._mark_ms == mirror._least._mark_ms == MARK - 10
+    assert [mirror.begun_ms(at_ms) for at_ms in (MARK - 11, MARK - 10, MARK)] == [MARK - 10 - PERIOD, *[MARK - 10] * 2]
 
 
 def test_what_was_sent_before_it_was_known_counts_and_what_others_take_is_learned() -> None:
@@ -144,7 +146,7 @@ def test_what_was_sent_before_it_was_known_counts_and_what_others_take_is_learne
     assert mirror.high(now_ms) >= LIMIT - 2
     number = sends.append(now_ms, 0)
     mirror.pay(1, number, now_ms)
-    assert mirror.observe(LIMIT - 103, hearing(sends, number, now_ms, WAY), sends) == -99
+    assert mirror.observe(LIMIT - 103, hearing(sends, number, now_ms, WAY), sends) is None, "they may have before"
     assert mirror.others in {99, 100}
     assert mirror.low(now_ms) == LIMIT - 103
     assert DELAY_MAX_MS > WAY == mirror._most.late_ms
@@ -160,3 +162,129 @@ def test_calls_that_are_priced_too_high_leave_more_than_they_seem_to() -> None:
         mirror.observe(6_000 - 400 * (number + 1), hearing(sends, number, now_ms, WAY), sends)
     assert mirror.low(now_ms) == pytest.approx(2_000, abs=50)
     assert mirror.payable_at(1_900, 0, now_ms) == now_ms
+
+
+def test_a_reserve_is_lent_out_before_each_mark_and_flows_in_again_first() -> None:
+    """Before: it was missing from what returned in the next window, so that each window was used to 96 % for ever."""
+    longer = 8 * PERIOD  # in which half a second frees little
+
+    class Longer(Caller):
+        def __init__(self) -> None:
+            super().__init__()
+            self.meter = TwoWindows(LIMIT, longer * 1_000, 0, mark_us=MARK * 1_000)
+            self.mirror = TwoCounterMirror(LimitMetric.REQUESTS, LIMIT, longer, 0, self.sends, mark_ms=MARK)
+
+    caller, reserved = Longer(), LIMIT // LENT_PARTS
+    caller.run(4 * longer, reserved=reserved)
+    before = caller.sends.count
+    caller.run(MARK + 12 * longer - 1, reserved=reserved)
+    assert caller.sends.count - before > 0.98 * 8 * LIMIT
+    assert caller.refused == 0
+    assert caller.mirror.low(caller.now_ms) < reserved // 4
+    caller.run(MARK + 12 * longer + longer // 10, reserved=reserved)
+    assert caller.mirror.low(caller.now_ms + PROMPT_MS) >= reserved - 1
+    levels = []
+    for tenth in range(2, 9):
+        caller.run(MARK + 12 * longer + tenth * longer // 10, reserved=reserved)
+        levels.append(caller.mirror.low(caller.now_ms + PROMPT_MS))
+    assert min(levels) >= reserved - 1
+
+
+def test_no_more_is_lent_than_one_part_in_twenty_and_none_before_its_time() -> None:
+    counted = TwoCounterSum(PERIOD, 0)
+    counted.pay(500, 0)
+    counted.pay(480, PERIOD)
+    assert counted.lends_at(20, 600, 30, PERIOD + 100) == 2 * PERIOD - 30 * PERIOD // 600
+    assert counted.lends_at(110, 600, 30, PERIOD + 100) == 2 * PERIOD - 10 * PERIOD // 1_100
+    assert counted.lends_at(121, 600, 30, PERIOD + 100) is None
+    assert counted.lends_at(20, 600, 30, 2 * PERIOD - 5) == 2 * PERIOD - 5
+    large = Caller()
+    large.run(10 * PERIOD + MARK - 1, reserved=LIMIT // 2)
+    assert large.mirror.low(large.now_ms + PROMPT_MS) >= LIMIT // 2 - LIMIT // LENT_PARTS - 1
+
+
+def old(sends: SentCalls, number: int, now_ms: int, age_ms: int) -> AdmissionOrder:
+    place = sends.index_of(number)
+    assert place is not None
+    return sends.admission_order(number, sends.sent_ms[place], now_ms, WAY, age_ms)
+
+
+def steady(calls: int = 90, every_ms: int = 200) -> Caller:
+    """A caller that has sent calls evenly, and heard nothing yet."""
+    caller = Caller()
+    for number in range(calls):
+        at_ms = MARK + number * every_ms
+        caller.mirror.pay(1, caller.sends.append(at_ms, 0), at_ms)
+        caller.meter.refill(at_ms * 1_000 + 1_000)
+        caller.meter.pay(1)
+        caller.now_ms = at_ms
+    return caller
+
+
+def test_a_level_that_is_old_is_compared_with_what_counted_when_it_was_looked_up() -> None:
+    """Its time until the mark is as old. Before: what calls of four seconds may have taken was left (91491)."""
+    caller = steady()
+    mirror = caller.mirror
+    age_ms = 3_900
+    looked_up = TwoWindows(LIMIT, PERIOD * 1_000, 0, mark_us=MARK * 1_000)
+    for at_ms in caller.sends.sent_ms:
+        if at_ms <= caller.now_ms - age_ms:
+            looked_up.refill(at_ms * 1_000 + 1_000)
+            looked_up.pay(1)
+    looked_up.refill((caller.now_ms - age_ms) * 1_000)
+    level = looked_up.level()
+    number = caller.sends.count - 1
+    mirror.hear(None, level.reset_ms)
+    for taken, error in ((0, None), (0, 0), (20, -19)):
+        found = mirror.observe(
+            level.remaining - taken, old(caller.sends, number, caller.now_ms, age_ms + 100), caller.sends
+        )
+        assert found == error if not error else found is not None and error - 2 <= found < 0
+        number -= 1
+    assert mirror.others in {19, 20, 18, 17}
+
+
+def test_a_level_older_than_a_window_or_than_what_is_remembered_is_one_of_now() -> None:
+    caller = steady()
+    mirror, number = caller.mirror, caller.sends.count - 1
+    left = LIMIT - caller.meter.used()
+    assert mirror.observe(left, old(caller.sends, number, caller.now_ms, 1_000), caller.sends) is None
+    mirror.hear(None, 100)
+    assert mirror.observe(left, old(caller.sends, number - 1, caller.now_ms, PERIOD), caller.sends) == 0
+    order = replace(old(caller.sends, number - 2, caller.now_ms, 1_000), index=-1)
+    assert mirror.observe(left, order, caller.sends) is None
+    caller.sends.forgotten = 1
+    caller.sends.sent_ms[0] = caller.now_ms
+    assert mirror._when_told(replace(old(caller.sends, number, caller.now_ms, 1_000)), caller.sends) is None
+
+
+def test_a_mark_that_is_a_little_off_contradicts_nothing() -> None:
+    for spread_ms, error in ((0, -5), (100, 0)):
+        caller = Caller()
+        mirror = caller.mirror
+        for number in range(400):
+            mirror.pay(1, caller.sends.append(MARK + number, 0), MARK + number)
+        now_ms = MARK + PERIOD + 1_000
+        number = caller.sends.append(now_ms, 0)
+        mirror.pay(1, number, now_ms)
+        mirror.observe(LIMIT - mirror._most.charged(now_ms), hearing(caller.sends, number, now_ms, WAY), caller.sends)
+        mirror.set_mark(MARK, spread_ms)
+        number = caller.sends.append(now_ms, 0)
+        mirror.pay(1, number, now_ms)
+        left = LIMIT - mirror._most.charged(now_ms) - 6
+        assert mirror.observe(left, hearing(caller.sends, number, now_ms, WAY), caller.sends) == error
+
+
+def test_what_others_seemed_to_take_before_a_change_of_prices_contradicts_nothing() -> None:
+    """Before: the difference of prices was as much as makes a bucket of two counters (seed 91081)."""
+    caller = steady()
+    mirror, number = caller.mirror, caller.sends.count - 1
+    left = LIMIT - caller.meter.used()
+    for taken in (200, 200):
+        mirror.observe(left - taken, hearing(caller.sends, number, caller.now_ms, WAY), caller.sends)
+        number -= 1
+    assert mirror.others > 100
+    mirror.reprice(caller.sends)
+    assert mirror.observe(left, hearing(caller.sends, number, caller.now_ms, WAY), caller.sends) is None
+    assert mirror.others == 0
+    assert mirror.observe(left, hearing(caller.sends, number - 1, caller.now_ms, WAY), caller.sends) == 0

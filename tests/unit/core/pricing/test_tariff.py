@@ -328,3 +328,14 @@ def test_a_factor_that_refusals_show_changes_prices_and_is_handed_on() -> None:
     assert (successor.price(ASKED), successor.factors()) == (143, {CHAT: factor})
     assert Tariff({CHAT: Law.CHAT_2025}).factors() == {}
     assert Tariff({}, factors={RESPONSES: factor}).factors() == {RESPONSES: factor}, "of an endpoint not called since"
+
+
+def test_of_a_window_that_is_known_all_levels_are_of_its_period_whatever_each_reset_makes_of_it() -> None:
+    """Before: each answer of a counter seemed to be of another limit, and what remained of the former was forgotten."""
+    tariff = Tariff()
+    tariff.refill_by(RefillPattern(Refill.TWO, 10_000, 5_000))
+    told = [
+        tariff._remaining(replace(verdict(), readings=(Reading(LimitMetric.TOKENS, 60_000, 20_000, period_ms),)))
+        for period_ms in (60_000, 234_113, None)
+    ]
+    assert told == [Remaining(20_000, 60_000, 10_000)] * 3

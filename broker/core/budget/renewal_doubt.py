@@ -1,0 +1,38 @@
+"""Whether a window is what it is taken for, judged by several of its windows: one of them proves little.
+
+Two weighted counters seem to begin anew after a window in which nothing, or little, was taken. And others may have
+taken much of one, or calls have been priced wrongly.
+"""
+
+from typing import Final
+
+SHORT_MIN: Final = 2  # windows in a row
+FAR_PARTS: Final = 4  # a window short by more than one part in this many of its capacity is another one
+
+
+class RenewalDoubt:
+    """The doubt in one mirror of a window."""
+
+    __slots__ = ("_begun_ms", "_short", "_short_ms")
+
+    def __init__(self) -> None:
+        self._begun_ms: int | None = None  # the last window of which an answer was heard
+        self._short_ms: int | None = None  # the last one that was far short
+        self._short = 0  # windows in a row that were
+
+    def observe(self, begun_ms: int, period_ms: int, capacity: int, error: int | None, *, all_count: bool) -> bool:
+        """Process the error of an answer to a call of the window that began then; return whether it is disproved.
+
+        `all_count`: any answer may show it, otherwise the first of each window.
+        """
+        if error is None:
+            return False
+        is_first = self._begun_ms is None or begun_ms - self._begun_ms > period_ms // 2
+        if is_first:
+            self._begun_ms = begun_ms
+        if (is_first or all_count) and error * FAR_PARTS < -capacity:
+            apart_ms = None if self._short_ms is None else begun_ms - self._short_ms
+            if apart_ms is None or apart_ms > period_ms // 2:
+                in_a_row = apart_ms is not None and apart_ms < period_ms + period_ms // 2
+                self._short, self._short_ms = self._short + 1 if in_a_row else 1, begun_ms
+        return self._short >= SHORT_MIN
