@@ -156,6 +156,10 @@ class RefillEvidence:
         """Exclude a pattern that the levels have disproved, whatever the times say."""
         self._ruled_out |= {refill}
 
+    def judge_anew(self) -> None:
+        """Exclude nothing: the levels were compared with charges that were none."""
+        self._ruled_out = frozenset()
+
     def _observe_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
         """Narrow down the end of the window, if there are windows.
 
@@ -195,20 +199,26 @@ class RefillEvidence:
             # any other window has a longer `reset` meanwhile, or passes its mark; a call may be a second on its way
             pattern = self._short_window(now_ms) if self._last_ms - self._first_ms > SHORT_MS + SECOND_MS else None
         elif self._mark.known and not self._ruled_out.issuperset(_COUNTERS):
-            pattern = self._counter()
+            pattern = self._counter(now_ms)
         else:
             self._begin()  # no pattern fits; the next answers may be clearer
         return pattern
 
-    def _counter(self) -> RefillPattern:
-        """Return one counter with the latest mark that answers allow, or two with the earliest if one was disproved.
+    def _counter(self, now_ms: int) -> RefillPattern:
+        """Return one counter, or two with the earliest mark that answers allow if one was disproved.
 
-        The latest is safe for one counter, which holds nothing before its mark. Two are shifted to later marks at once,
-        and to earlier ones slowly (`TwoCounterMirror.set_mark`).
+        One counter's mark is that of the last calls by their sending, or else the latest that answers allow: it holds
+        nothing before its mark. Two are shifted to later marks at once, and to earlier ones slowly
+        (`TwoCounterMirror.set_mark`).
         """
         if FIXED in self._ruled_out:
             return RefillPattern(Refill.TWO, self._window_ms(), self._mark.low, loose=True)
-        return RefillPattern(FIXED, self._window_ms(), self._mark.high)
+        assert self._phase is not None, "what is no bucket has marks"
+        period_ms = self._window_ms()
+        phase = self._phase.next_mark(period_ms, now_ms)
+        if phase is not None:
+            return RefillPattern(FIXED, period_ms, phase.mark_ms, phase.spread_ms)
+        return RefillPattern(FIXED, period_ms, self._mark.high)
 
     def _short_window(self, now_ms: int) -> RefillPattern:
         """Return one counter if its marks are known, else a sliding window: what that allows, any other allows too.
