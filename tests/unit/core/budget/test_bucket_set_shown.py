@@ -1,10 +1,12 @@
 """Which buckets headers have shown, and whether they hold far more than is spent."""
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.stated_age import StatedAge
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from tests.unit.core.shown import counted
 
 
 def test_buckets_are_ample_while_each_of_tokens_refills_all_the_time_and_is_half_full() -> None:
@@ -43,3 +45,11 @@ def test_levels_are_as_old_as_those_in_headers() -> None:
     buckets._shown._age = StatedAge(SentCalls())
     buckets._shown._age.ms = 3_000
     assert buckets.age_ms == 3_000
+
+
+def test_what_levels_have_disproved_is_judged_anew_by_all_that_headers_show() -> None:
+    limit = counted()
+    (header,) = limit.buckets._shown._headers.values()
+    header.evidence.rule_out(Refill.FIXED)
+    limit.buckets.judge_anew()
+    assert not header.evidence._ruled_out

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.answers.verdict import Meaning, Verdict
@@ -281,6 +283,26 @@ def test_another_mark_of_the_same_window_or_a_bucket_forgets_nothing() -> None:
         tariff.refill_by(patterns[0])
         tariff.refill_by(patterns[1])
         assert (tariff.price(ASKED), tariff.version) == (300, 1)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_kept"),
+    [
+        (RefillPattern(Refill.FIXED, 2_000, 500), True),
+        (RefillPattern(Refill.FIXED, 1_000, 500), False),
+        (BUCKET, False),
+    ],
+)
+def test_evidence_that_held_for_any_short_window_holds_for_the_one_that_is_found(
+    pattern: RefillPattern,
+    is_kept: bool,  # noqa: FBT001
+) -> None:
+    """Before: another law was believed then, by whose charges the window seemed to be none (seed 91246)."""
+    tariff = Tariff()
+    tariff.refill_by(RefillPattern(Refill.SLIDING, 2_000, loose=True))
+    answered(tariff, 1, 60_000 - 300)
+    tariff.refill_by(pattern)
+    assert (tariff.price(ASKED) == 300) is is_kept
 
 
 def test_another_window_or_none_does() -> None:
