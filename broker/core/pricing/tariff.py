@@ -190,11 +190,12 @@ class Tariff:
     def _remaining(self, verdict: Verdict) -> Remaining | None:
         """Return what headers state of the tokens, of the first period if there are several.
 
-        Those of a nearly full bucket do not show its period.
+        Those of a nearly full bucket do not show its period; those of a window would be of another bucket each time.
         """
+        window = _window(self._pattern)
         for reading in verdict.readings:
             if reading.metric is LimitMetric.TOKENS and self.capacity in {None, reading.capacity}:
-                self._period_ms = reading.period_ms or self._period_ms
+                self._period_ms = (reading.period_ms or self._period_ms) if window is None else window[1]
                 return Remaining(reading.remaining, reading.capacity, self._period_ms)
         return None
 

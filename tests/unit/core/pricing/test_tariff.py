@@ -323,6 +323,17 @@ def test_an_endpoint_that_is_called_first_later_refills_by_what_is_known() -> No
     assert tariff.laws() == {CHAT: Law.DOCUMENTED}
 
 
+def test_the_period_that_a_level_would_have_in_a_bucket_is_none_of_a_window() -> None:
+    """Before: it was another one for each answer, so no two of them were compared and no law was found (seed 1813)."""
+    tariff = Tariff()
+    tariff.refill_by(counted(50_000))
+    for attempt, remaining in enumerate((20_000, 20_000 - 300), start=1):
+        tariff.record_send(attempt, ASKED, 1_000 * attempt)
+        shown = Reading(LimitMetric.TOKENS, 60_000, remaining, 70_000 + 10_000 * attempt)
+        tariff.observe(attempt, replace(verdict(), readings=(shown,)), None, 1_000 * attempt + 500)
+    assert tariff.laws() == {CHAT: Law.DOCUMENTED}
+
+
 def test_a_sliding_window_shows_nothing_while_calls_of_others_expire_in_it() -> None:
     for tariff, learns in ((Tariff(), True), (Tariff({}), False)):
         tariff.refill_by(SLIDING)
