@@ -164,6 +164,10 @@ class RefillEvidence:
             self._newest = self._newest or NewestMarks()
             self._newest_mark = self._newest.observe(sent_ms, full_in_ms, self._window_ms())
 
+    def judge_anew(self) -> None:
+        """Exclude nothing: the levels were compared with charges that were none."""
+        self._ruled_out = frozenset()
+
     def _observe_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
         """Narrow down the end of the window, if there are windows.
 
@@ -203,23 +207,29 @@ class RefillEvidence:
             # any other window has a longer `reset` meanwhile, or passes its mark; a call may be a second on its way
             pattern = self._short_window(now_ms) if self._last_ms - self._first_ms > SHORT_MS + SECOND_MS else None
         else:
-            pattern = self._counter()
+            pattern = self._counter(now_ms)
             if pattern is None:
                 self._begin()  # no pattern fits; the next answers may be clearer
         return pattern
 
-    def _counter(self) -> RefillPattern | None:
-        """Return one counter with the latest mark that answers allow, or two if one was disproved; None: neither.
+    def _counter(self, now_ms: int) -> RefillPattern | None:
+        """Return one counter, or two if one was disproved; None: neither.
 
-        The latest is safe for one counter, which holds nothing before its mark. Two count on at theirs, so these are
-        those of the newest levels.
+        One counter's mark is that of the last calls by their sending, or else the latest that answers allow: it holds
+        nothing before its mark. Two count on at theirs, so these are those of the newest levels.
         """
+        period_ms = self._window_ms()
         if FIXED not in self._ruled_out:
-            return RefillPattern(FIXED, self._window_ms(), self._mark.high) if self._mark.known else None
+            if not self._mark.known:
+                return None
+            phase = None if self._phase is None else self._phase.next_mark(period_ms, now_ms)
+            if phase is not None:
+                return RefillPattern(FIXED, period_ms, phase.mark_ms, phase.spread_ms)
+            return RefillPattern(FIXED, period_ms, self._mark.high)
         newest = self._newest_mark
         if newest is None or Refill.TWO in self._ruled_out:
             return None
-        return RefillPattern(Refill.TWO, self._window_ms(), newest.mark_ms, newest.spread_ms)
+        return RefillPattern(Refill.TWO, period_ms, newest.mark_ms, newest.spread_ms)
 
     def _short_window(self, now_ms: int) -> RefillPattern:
         """Return one counter if its marks are known, else a sliding window: what that allows, any other allows too.

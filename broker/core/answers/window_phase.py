@@ -1,7 +1,7 @@
-"""Where on the clock a short counter begins anew: the phase of its marks.
+"""Where on the clock a counter begins anew: the phase of its marks.
 
-Such a counter states how long until its next mark. An answer may come several windows later, so what counts is when its
-call was sent: sending plus `reset` is the mark, less the time that the call took to the server. Over some calls these
+A counter states how long until its next mark. An answer may come several windows later, so what counts is when its call
+was sent: sending plus `reset` is the mark, less the time that the call took to the server. Over some calls these
 instants, taken modulo the period, lie within one arc as wide as those times differ. Its end is the instant from which
 on a call that is sent comes into the new window. Where `reset` is old or rounded they lie anywhere.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MARKS_MIN: Final = 8  # with so many, chance leaves three quarters of the circle empty once in two thousand times
-MARKS_MAX: Final = 32
+MARKS_MAX: Final = 64  # all of these are slower by an eighth of the arc than the quickest once in 5,000 times
 ARC_PARTS: Final = 4  # of the period, one part in so many may hold the marks
 OPEN_MAX: Final = 16  # times that further calls may be told
 MARGIN_PARTS: Final = 8  # of that arc: the next call may be quicker than any of these

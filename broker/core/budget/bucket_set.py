@@ -315,6 +315,10 @@ class BucketSet:
             else:
                 mirror.reprice(self._sends)
 
+    def judge_anew(self) -> None:
+        """See `ShownBuckets.judge_anew`."""
+        self._shown.judge_anew()
+
     def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
         """Return the level bounds of each bucket."""
         return tuple(

@@ -205,6 +205,7 @@ class Calibration:
         if is_repriced:
             if self.tariff.law_version != law_version:
                 self._markup, self._share = Markup(), None
+                self._buckets.judge_anew()
             before = self._sends.recent_tokens()
             self._sends.reprice_by(self._price)
             self.repriced_ppm = self._sends.recent_tokens() * PPM // before if before else PPM
@@ -311,12 +312,14 @@ class Calibration:
     def _learn_share(self, reading: Reading, order: AdmissionOrder) -> None:
         """Learn from the level of a sliding window how much of our charges it counts at most: see `charged_share`.
 
-        The levels of buckets and of counters that begin anew correct their mirrors. In a window of a second or two what
-        counts is not known well enough.
+        The levels of buckets and of counters that begin anew correct their mirrors; but the answers of a counter of a
+        second or two come when it has begun anew. What counts in a sliding window of that length is not known well
+        enough.
         """
         mirrors = self._buckets.of(TOKENS)
         mirror, prices = mirrors[0], self._sends.prices_of(order.number)
-        if len(mirrors) > 1 or mirror.refill is not Refill.SLIDING or mirror.period_ms <= SHORT_MS or prices is None:
+        telling = Refill.FIXED if mirror.period_ms <= SHORT_MS else Refill.SLIDING
+        if len(mirrors) > 1 or mirror.refill is not telling or prices is None:
             return
         oldest = self._sends.index_of(self._sends.oldest_open[-1])
         oldest_ms = order.sent_ms if oldest is None else self._sends.sent_ms[oldest]

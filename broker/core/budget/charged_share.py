@@ -75,6 +75,7 @@ def _of_window(mirror: AnyMirror, answered: list[_Answer], end_ms: int, delay_ms
     """Return those of the last window that were sent before `end_ms` and, when the last of them came, all counted."""
     if isinstance(mirror, FixedWindowMirror):
         begun_ms = mirror.begun_ms(end_ms - 1)
+        delay_ms = delay_ms if mirror.spread_ms is None else min(delay_ms, mirror.spread_ms)
         end_ms = min(end_ms, begun_ms + mirror.period_ms - delay_ms)
     else:
         begun_ms = end_ms - mirror.period_ms + delay_ms

@@ -199,6 +199,12 @@ class ShownBuckets:
             evidence.rule_out(Refill.TWO)
         return evidence
 
+    def judge_anew(self) -> None:
+        """Let limits of tokens refill as their levels seemed to disprove: calls were charged by another law."""
+        for (name, _), header in self._headers.items():
+            if name[0] is LimitMetric.TOKENS:
+                header.evidence.judge_anew()
+
     def _split(self, name: _Name, shown: _Shown, capacity: int, now_ms: int) -> None:
         """Make two buckets of one whose former `capacity` has come back: each with the evidence that is its own.
 

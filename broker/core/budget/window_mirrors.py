@@ -37,6 +37,7 @@ class FixedWindowMirror:
 
     Attributes:
         step: What is left is stated in multiples of it, rounded down.
+        spread_ms: For how long before its end a call may miss it; None: as long as the admission delay.
     """
 
     refill: Final = Refill.FIXED
@@ -49,7 +50,7 @@ class FixedWindowMirror:
         self.metric, self.capacity, self.period_ms, self.project = metric, capacity, period_ms, project
         self.corrections, self.step, self.doubt = 0, 1, RenewalDoubt()
         self._mark_ms = mark_ms
-        self._spread_ms: int | None = None  # as the marks show it
+        self.spread_ms: int | None = None
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
         self._low = self._high = remaining
         self._recent = SlidingSum(
@@ -78,9 +79,13 @@ class FixedWindowMirror:
         return self._high
 
     def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
-        """Return now, or when the window ends."""
-        enough = min(amount + _rounding(self.metric) + reserved, self.capacity) <= self.low(now_ms)
-        return now_ms if enough else self._mark_ms
+        """Return now, or when the window ends; for a call that only a reserve holds back, `PROMPT_MS` before that."""
+        low, paid = self.low(now_ms), amount + _rounding(self.metric)
+        if min(paid + reserved, self.capacity) <= low:
+            return now_ms
+        if self.spread_ms is None or min(paid, self.capacity) > low:
+            return self._mark_ms
+        return max(now_ms, self._mark_ms - self.spread_ms - PROMPT_MS)
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
         """Record the sending of call `number`."""
@@ -112,7 +117,7 @@ class FixedWindowMirror:
     def set_end(self, mark_ms: int, now_ms: int, spread_ms: int | None = None) -> None:
         """Adopt the end of this window that an answer states, and how long before it a call may miss it."""
         self._renew(now_ms)
-        self._spread_ms = spread_ms
+        self.spread_ms = spread_ms
         if now_ms < mark_ms:
             self._mark_ms = mark_ms
 
@@ -127,14 +132,16 @@ class FixedWindowMirror:
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         self._renew(order.now_ms)
-        if self._spread_ms is not None and self._spread_ms < order.delay_ms:
-            order = sends.admission_order(order.number, order.sent_ms, order.now_ms, self._spread_ms)
+        if self.spread_ms is not None and self.spread_ms < order.delay_ms:
+            order = sends.admission_order(order.number, order.sent_ms, order.now_ms, self.spread_ms)
         self._recent.span_ms = order.delay_ms
         index, first, last = order.index, order.first, order.last
         if index < 0:
             return None
         if order.sent_ms < self._begun_ms:
             return self._prove(remaining, order, sends) if self.on_trial else self._compare(remaining, order, sends)
+        if order.sent_ms - order.age_ms < self._begun_ms and not self.on_trial:
+            return None  # what is stated may be of the former window
         amounts = sends.amounts[self.metric]
         rounding = _rounding(self.metric)
         own = 0 if order.age_ms else amounts[index]
@@ -166,11 +173,10 @@ class FixedWindowMirror:
         amounts, rounding = sends.amounts[self.metric], _rounding(self.metric)
         counted = amounts[bisect_left(sends.sent_ms, begun_ms - order.delay_ms) : order.last]
         low = self.capacity - sum(counted) - rounding * len(counted)
-        if remaining < low:
-            return remaining - low
-        former = amounts[bisect_left(sends.sent_ms, self._first_mark_ms) : order.index + 1]
-        self._proven = remaining > self._left + 1 - sum(former) + rounding * len(former)
-        return None
+        if (low - remaining) * FAR_PARTS <= self.capacity:
+            former = amounts[bisect_left(sends.sent_ms, self._first_mark_ms) : order.index + 1]
+            self._proven = remaining > self._left + 1 - sum(former) + rounding * len(former)
+        return remaining - low if remaining < low else None
 
     def _compare(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Return by how much the answer to a call of a former window contradicts what was sent in it.
@@ -178,7 +184,7 @@ class FixedWindowMirror:
         Such a call may have been counted in the window after its own. None: the marks are not known well enough.
         """
         sent_ms, last_ms = order.sent_ms, order.sent_ms + order.delay_ms
-        if self._spread_ms is None or sent_ms < self._first_mark_ms:
+        if self.spread_ms is None or sent_ms < self._first_mark_ms:
             return None
         begun_ms = sent_ms - (sent_ms - self._begun_ms) % self.period_ms
         times_ms, amounts, rounding = sends.sent_ms, sends.amounts[self.metric], _rounding(self.metric)

@@ -100,7 +100,7 @@ class Tariff:
         if pattern is self._pattern:
             return
         before, self._pattern = self._pattern, pattern
-        anew = _window(before) != _window(pattern)
+        anew = _window(before) != _window(pattern) and not _is_held_by(pattern, before)
         for endpoint, identification in self._identifications.items():
             identification.refill_by(pattern, anew=anew)
             if anew:
@@ -190,7 +190,7 @@ class Tariff:
     def _remaining(self, verdict: Verdict) -> Remaining | None:
         """Return what headers state of the tokens, of the first period if there are several.
 
-        Those of a nearly full bucket do not show its period.
+        Those of a nearly full bucket do not show its period; those of a window would be of another bucket each time.
         """
         for reading in verdict.readings:
             if reading.metric is LimitMetric.TOKENS and self.capacity in {None, reading.capacity}:
@@ -326,3 +326,8 @@ class Tariff:
 def _window(pattern: RefillPattern | None) -> tuple[Refill, int] | None:
     """Return what matters of a pattern for the evidence so far; None: it refills continuously."""
     return None if pattern is None or pattern.refill is BUCKET else (pattern.refill, pattern.period_ms)
+
+
+def _is_held_by(pattern: RefillPattern, loose: RefillPattern | None) -> bool:
+    """Return whether what was evidence while any short window of a period was possible is so of this one."""
+    return loose is not None and loose.loose and pattern.period_ms == loose.period_ms and pattern.refill is not BUCKET

@@ -8,6 +8,7 @@ from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.stated_age import StatedAge
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from tests.unit.core.shown import counted
 
 
 def test_buckets_are_ample_while_each_of_tokens_refills_all_the_time_and_is_half_full() -> None:
@@ -94,3 +95,11 @@ def test_answers_correct_a_bucket_that_headers_show_so_that_it_may_be_emptied() 
     buckets.observe_headers(reading, sends.admission_order(sends.append(0, 1_000), 0, 500, 120))
     buckets.trust_no_more_than(1_000, 500, again=False)
     assert [level.low for level in buckets.levels(500)] == [1_002]
+
+
+def test_what_levels_have_disproved_is_judged_anew_by_all_that_headers_show() -> None:
+    limit = counted()
+    (header,) = limit.buckets._shown._headers.values()
+    header.evidence.rule_out(Refill.FIXED)
+    limit.buckets.judge_anew()
+    assert not header.evidence._ruled_out

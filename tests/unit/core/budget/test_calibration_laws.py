@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, DELAY_MIN_MS
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
@@ -40,6 +41,19 @@ def test_a_charge_that_a_law_explains_changes_the_law_and_needs_no_markup() -> N
     budget.record_answer(0, 0, refusal(used=50_000, requested=680, wait="1ms"))
     assert (budget.tariff.price(CHAT), budget.checkpoint(0).markup_ppm) == (680, PPM)
     assert low(budget) == 10_000 - 2 * (680 + ROUNDING_TOKENS)
+
+
+def test_a_law_that_is_believed_from_now_on_lets_limits_be_what_its_predecessor_disproved() -> None:
+    budget = identifying(laws={"chat.completions": Law.CHAT_2025})
+    for attempt in range(3):
+        budget.reserve(attempt, 400, 0, prices=CHAT)
+    budget.record_answer(0, 0, answer((60_000, 59_600, "400ms")))
+    (header,) = budget._buckets._shown._headers.values()
+    header.evidence.rule_out(Refill.FIXED)
+    budget.record_answer(1, 0, refusal(used=50_000, requested=400, wait="1ms"))
+    assert header.evidence._ruled_out
+    budget.record_answer(2, 0, refusal(used=50_000, requested=680, wait="1ms"))
+    assert not header.evidence._ruled_out
 
 
 def test_a_law_that_explains_a_charge_ends_the_markup_of_one_that_did_not() -> None:

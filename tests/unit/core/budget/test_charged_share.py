@@ -107,6 +107,18 @@ def test_a_call_that_may_have_come_after_the_mark_belongs_to_no_fixed_window() -
         assert window.share.ppm == least_ppm
 
 
+def test_where_the_marks_are_known_closely_calls_belong_to_it_up_to_their_spread() -> None:
+    """Before: while the delay was believed to be a second, no call of a window of a second belonged to it."""
+    for spread_ms, least_ppm in ((40, 600_000), (41, 1_200_000), (DELAY_MS + 1, 1_200_000)):
+        mirror = FixedWindowMirror(TOKENS, CAPACITY, PERIOD_MS, PERIOD_MS, CAPACITY)
+        mirror.set_end(PERIOD_MS, 0, spread_ms)
+        window = Window(mirror)
+        for sent_ms in (5_000, PERIOD_MS - 41):
+            for place in range(4):
+                window.hear(sent_ms, 1_200 * (place + 1))
+        assert window.share.ppm == least_ppm
+
+
 def test_a_fixed_window_counts_nothing_of_the_one_before() -> None:
     window = Window(fixed())
     for place in range(4):

@@ -1,6 +1,6 @@
 """What headers show of a counter of a second whose answers take three."""
 
-from headrace.broker.core.answers.rate_limit_headers import SECOND_MS
+from headrace.broker.core.answers.rate_limit_headers import SECOND_MS, LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
@@ -125,3 +125,23 @@ def test_what_is_ruled_out_of_a_limit_is_not_of_one_that_is_a_quarter_of_it() ->
         for number in [counter.call() for _ in range(40)]:
             counter.answer(number, counter.used(number), CAPACITY)
         assert isinstance(counter.limit.only(), FixedWindowMirror) is counted
+
+
+def test_a_limit_of_tokens_may_be_what_its_levels_disproved_once_calls_have_other_charges() -> None:
+    """Before: a counter that was compared with a wrong law's charges was a sliding window for ever (seed 91246)."""
+    counter = Counter().answered(40)
+    counter.now_ms += 4 * SECOND_MS
+    counter.answer(counter.call(), 4 * TOKENS)
+    counter.answered(1)
+    assert isinstance(counter.limit.only(), SlidingWindowMirror)
+    calls = Reading(LimitMetric.REQUESTS, CAPACITY, CAPACITY - 1, None, SECOND_MS)
+    order = counter.limit.sends.admission_order(0, 0, LONG_MS, DELAY_MAX_MS)
+    counter.limit.buckets.observe_headers(calls, order)
+    for header in counter.limit.buckets._shown._headers.values():
+        header.evidence.rule_out(Refill.FIXED)
+    counter.limit.buckets.judge_anew()
+    tokens, requests = counter.limit.buckets._shown._headers.values()
+    assert not tokens.evidence._ruled_out
+    assert requests.evidence._ruled_out
+    counter.answered(1)
+    assert any(isinstance(each, FixedWindowMirror) for each in counter.limit.buckets)

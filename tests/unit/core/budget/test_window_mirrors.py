@@ -121,6 +121,17 @@ def test_what_a_late_answer_lacks_is_missing_from_a_window_that_has_begun_anew()
     assert counter.hear(40_000, first, 2 * MARK + 10) == 40_000 - (59_000 - ROUNDING_TOKENS)
 
 
+@pytest.mark.parametrize(("missing", "proves"), [(CAPACITY // 4, True), (CAPACITY // 4 + 1, False)])
+def test_a_late_answer_proves_a_new_beginning_though_calls_were_charged_more(missing: int, proves: bool) -> None:  # noqa: FBT001
+    """Before: at a law that charges too little one call a window was sent, and these show no law (seed 91133)."""
+    counter = Counter(left=0)
+    first = counter.send(1_000, MARK)
+    counter.send(500, 2 * MARK)
+    least = CAPACITY - 1_000 - ROUNDING_TOKENS
+    assert counter.hear(least - missing, first, 2 * MARK + 10) == -missing
+    assert counter.mirror.on_trial is not proves
+
+
 def test_a_late_answer_that_would_say_the_same_without_a_new_beginning_proves_nothing() -> None:
     counter = Counter()
     first = counter.send(1_000, MARK)
@@ -329,3 +340,14 @@ def test_a_level_that_is_older_than_its_call_may_not_contain_that() -> None:
 def test_the_window_of_any_instant_is_told() -> None:
     mirror = Counter().mirror
     assert [mirror.begun_ms(at_ms) for at_ms in (MARK - 1, MARK, -1)] == [0, MARK, -MARK]
+
+
+@pytest.mark.parametrize(("age_ms", "tells"), [(1_500, True), (1_501, False)])
+def test_a_level_that_may_be_of_the_former_window_tells_nothing(age_ms: int, tells: bool) -> None:  # noqa: FBT001
+    """Before: after each mark the former window's last level stood for this one's (seed 91427: 10 % unused)."""
+    counter = proven()
+    number = counter.send(1_000, MARK + 1_500)
+    before, sends = counter.interval(MARK + 1_600), counter.sends
+    order = sends.admission_order(number, MARK + 1_500, MARK + 1_600, WAY, age_ms)
+    assert (counter.mirror.observe(0, order, sends) is not None) is tells
+    assert (counter.interval(MARK + 1_600) != before) is tells

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.answers.verdict import Meaning, Verdict
@@ -283,6 +285,26 @@ def test_another_mark_of_the_same_window_or_a_bucket_forgets_nothing() -> None:
         assert (tariff.price(ASKED), tariff.version) == (300, 1)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "is_kept"),
+    [
+        (RefillPattern(Refill.FIXED, 2_000, 500), True),
+        (RefillPattern(Refill.FIXED, 1_000, 500), False),
+        (BUCKET, False),
+    ],
+)
+def test_evidence_that_held_for_any_short_window_holds_for_the_one_that_is_found(
+    pattern: RefillPattern,
+    is_kept: bool,  # noqa: FBT001
+) -> None:
+    """Before: another law was believed then, by whose charges the window seemed to be none (seed 91246)."""
+    tariff = Tariff()
+    tariff.refill_by(RefillPattern(Refill.SLIDING, 2_000, loose=True))
+    answered(tariff, 1, 60_000 - 300)
+    tariff.refill_by(pattern)
+    assert (tariff.price(ASKED) == 300) is is_kept
+
+
 def test_another_window_or_none_does() -> None:
     for pattern in (SLIDING, BUCKET, RefillPattern(Refill.FIXED, 1_000, 50_000)):
         tariff = Tariff()
@@ -298,6 +320,17 @@ def test_an_endpoint_that_is_called_first_later_refills_by_what_is_known() -> No
     tariff.refill_by(counted(50_000))
     answered(tariff, 1, 20_000)
     answered(tariff, 2, 20_000 - 300)
+    assert tariff.laws() == {CHAT: Law.DOCUMENTED}
+
+
+def test_the_period_that_a_level_would_have_in_a_bucket_is_none_of_a_window() -> None:
+    """Before: it was another one for each answer, so no two of them were compared and no law was found (seed 1813)."""
+    tariff = Tariff()
+    tariff.refill_by(counted(50_000))
+    for attempt, remaining in enumerate((20_000, 20_000 - 300), start=1):
+        tariff.record_send(attempt, ASKED, 1_000 * attempt)
+        shown = Reading(LimitMetric.TOKENS, 60_000, remaining, 70_000 + 10_000 * attempt)
+        tariff.observe(attempt, replace(verdict(), readings=(shown,)), None, 1_000 * attempt + 500)
     assert tariff.laws() == {CHAT: Law.DOCUMENTED}
 
 
