@@ -190,11 +190,14 @@ class Tariff:
     def _remaining(self, verdict: Verdict) -> Remaining | None:
         """Return what headers state of the tokens, of the first period if there are several.
 
-        Those of a nearly full bucket do not show its period.
+        Those of a nearly full bucket do not show its period, and those of a window compute to any; many together do.
         """
         for reading in verdict.readings:
             if reading.metric is LimitMetric.TOKENS and self.capacity in {None, reading.capacity}:
-                self._period_ms = reading.period_ms or self._period_ms
+                if self._pattern is not None and not reading.named:
+                    self._period_ms = self._pattern.period_ms
+                else:
+                    self._period_ms = reading.period_ms or self._period_ms
                 return Remaining(reading.remaining, reading.capacity, self._period_ms)
         return None
 
