@@ -5,6 +5,7 @@ Headers state how much is used and how long until nothing is. Each way of refill
 
 - BUCKET: `reset = used / limit * period`. Every answer bounds the period: `used` and `reset` are whole numbers, so the
   true values lie within one unit of them. While some period agrees with all answers, it is a bucket of that period.
+  Levels may also be stated in coarse steps, and `reset` in whole seconds: `CoarseBucket`.
 - FIXED: a counter that begins anew at a mark. `reset` counts down to the mark, whatever is used.
 - TWO: two such counters, this window's and the former's, weighted by its remaining overlap (an approximate sliding
   window). `reset` looks like that of one counter; only levels after a mark tell them apart (`rule_out`).
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from headrace.broker.core.answers.coarse_bucket import CoarseBucket
 from headrace.broker.core.answers.rate_limit_headers import (
     DAY_MS,
     HOUR_MS,
@@ -114,6 +116,8 @@ class RefillEvidence:
         self._newest: NewestMarks | None = None  # once it is no counter that begins anew
         self._newest_mark: Phase | None = None
         self._named_ms = 0  # the period that the header's name states
+        self._coarse = CoarseBucket(0)
+        self._is_inexact = False  # no period agrees with all figures as they are stated
 
     def observe(self, reading: Reading, sent_ms: int, now_ms: int, *, charged: bool = True) -> RefillPattern | None:
         """Process an answer to a call sent at `sent_ms`; return the pattern believed now, or None while it is open.
@@ -126,7 +130,9 @@ class RefillEvidence:
             return None  # an empty limit may be in debt, a full one shows nothing
         if reading.capacity != self._capacity:
             self._capacity = reading.capacity
+            self._coarse, self._is_inexact = CoarseBucket(reading.capacity), False
             self._begin()
+        self._coarse.observe(reading.remaining, full_in_ms)
         low = full_in_ms * reading.capacity // used
         least_used = max(used - 1, 1 if took_one else 0)
         most = (full_in_ms + 1) * reading.capacity // least_used + 1 if least_used else BOUNDLESS_MS
@@ -151,9 +157,17 @@ class RefillEvidence:
         if self._bucket.empty:
             self._phase = self._phase or WindowPhase()
             self._phase.observe(sent_ms + full_in_ms)
-        self._believed = pattern = self._belief(now_ms)
-        self._agreed = self._agreed + 1 if pattern is not None and pattern.refill is BUCKET else 0
+        coarse = self._coarse_bucket()
+        self._believed = pattern = coarse or self._belief(now_ms)
+        is_exact = coarse is None and pattern is not None and pattern.refill is BUCKET
+        self._agreed = self._agreed + 1 if is_exact else 0
         return pattern
+
+    def _coarse_bucket(self) -> RefillPattern | None:
+        """Return the bucket that agrees with all figures as far as they are exact, if none does as they are stated."""
+        self._is_inexact = self._is_inexact or self._bucket.empty
+        period_ms = self._coarse.period_ms(WINDOWS_MS) if self._is_inexact else None
+        return RefillPattern(BUCKET, period_ms) if period_ms is not None and period_ms > SHORT_MS else None
 
     def rule_out(self, refill: Refill) -> None:
         """Exclude a pattern that the levels have disproved, whatever the times say."""

@@ -75,6 +75,7 @@ class MirrorTrust:
         "_next_trial_ms",
         "_refused_in_a_row",
         "_renewed",
+        "_repriced_ms",
         "_return_every_ms",
         "_row_ms",
         "_sent_ms",
@@ -102,6 +103,7 @@ class MirrorTrust:
         self._refused_in_a_row = 0  # calls that were sent when the refusal before was known
         self._row_ms = _NEVER_MS  # when the first of them was refused
         self._told_ms = 0
+        self._repriced_ms = now_ms
         self._next_trial_ms = 0
         self._trial_every_ms = TRIAL_FIRST_MS
         self._next_more_ms = 0
@@ -245,13 +247,20 @@ class MirrorTrust:
         self._reconsider()
 
     def reprice(self, ppm: int) -> None:
-        """Go on with other prices, at which every call paid this part of what it paid."""
+        """Go on with other prices, at which every call paid this part of what it paid.
+
+        What was refused at the former ones is no doubt of these, unless prices have changed within the last minute as
+        well: then they are none to rely on.
+        """
+        if self._sent_ms >= self._repriced_ms + LATELY_MS:
+            self.judge_anew()
+        self._repriced_ms = self._sent_ms
         self._all, self._base = self._all.repriced(ppm), self._base.repriced(ppm)
         if self._marks is not None:
             self._marks = deque((at_ms, by_then.repriced(ppm)) for at_ms, by_then in self._marks)
         if self._trial is not None:
             self._trial.reprice(ppm)
-        self._measured = None if self._measured is None else self._measured * ppm // PPM
+        self._measured = None if self._measured is None else self._measured * min(ppm, PPM) // PPM
         self._beaten = None if self._beaten is None else self._beaten * ppm // PPM
         self._counted = {attempt: tokens * ppm // PPM for attempt, tokens in self._counted.items()}
         self._at_once = {attempt: tokens * ppm // PPM for attempt, tokens in self._at_once.items()}

@@ -15,14 +15,12 @@ those of congestion control, with one difference: a refusal loses nothing, but e
   measurement confirms it.
 - **Time counts only while the rate holds calls back**: hours without a call, a hold, or a request that was withdrawn
   while it waited do not let the rate return or grow.
-- **Spans** (`span_caps`): where refusals come when many were sent within one second, or six, that is capped, and the
-  rate stays. If it is the calls of a span that are capped, calls are paced evenly, and not their tokens.
-- **Waits** (`stated_waits`). A short stated wait is kept. A long one is tested by single calls, at the pace of our own
-  back-off, and believed once such waits have proved to be true.
+- **Spans** (`span_caps`): where refusals come when many were sent within one second, or six, that is capped; the rate
+  stays, and grows more slowly. If it is calls that are capped, they are paced evenly, and not their tokens.
+- **Waits** (`stated_waits`). A short stated wait is kept; a long one is tested by single calls until it is believed.
 
-After a refusal one call goes alone; and the pacing leaves out the time of half a large call, so that the next few do
-not find an empty bucket again. Silence about that call counts as its admission; if its refusal comes all the same, the
-row of refusals has not ended, and is no second event.
+After a refusal one call goes alone, and the pacing leaves out the time of half a large call: the bucket is empty.
+Silence about that call counts as its admission; if its refusal comes all the same, the row of refusals has not ended.
 """
 
 import itertools
@@ -32,6 +30,7 @@ from typing import Final, NamedTuple
 from headrace.broker.core.budget.hold import Hold
 from headrace.broker.core.budget.pace import Pace, takes_us
 from headrace.broker.core.budget.recent_spending import PacedCall, RecentSpending, Sums
+from headrace.broker.core.budget.repriced_rate import repriced_rate
 from headrace.broker.core.budget.span_caps import RAISED_EVERY, REFUSALS_MIN, REFUSALS_REMEMBERED, SpanCaps
 from headrace.broker.core.budget.stated_waits import StatedWaits
 from headrace.broker.core.budget.throughput import Throughput
@@ -158,11 +157,11 @@ class RateControl:
 
     def reprice(self, ppm: int) -> None:
         """Go on with other prices: calls like those so far pay this part of what they paid."""
-        self.rate = max(1, self.rate * ppm // PPM)
-        self._row_rate = max(1, self._row_rate * ppm // PPM)
+        stated = self._stated if self._is_stated else None
+        self.rate, self._row_rate = (max(1, repriced_rate(each, ppm, stated)) for each in (self.rate, self._row_rate))
         self._pace.reprice(ppm)
         self._cut_rates = deque((max(1, rate * ppm // PPM) for rate in self._cut_rates), maxlen=REFUSALS_REMEMBERED)
-        self._peak = self._peak * ppm // PPM
+        self._peak = repriced_rate(self._peak, ppm, stated)
         self._hold.reprice(ppm)
         self._spending.reprice(ppm)
         self._caps.reprice(ppm)
@@ -359,6 +358,7 @@ class RateControl:
         elif explained >= REFUSALS_MIN:  # then the rate was cut in vain
             self.rate = min(itertools.islice(reversed(self._cut_rates), explained))
             self._hold.end(now_ms)
+        self._beyond_ms //= 2
         spared, mean = self._cost(self._spending.largest()) * SPARED_PPM // PPM, self._spending.tokens_mean()
         spared = spared if mean is None else min(spared, SPARED_MEANS * mean)
         self._pace.leave_out(spared, self.rate, now_ms)

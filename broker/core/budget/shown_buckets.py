@@ -308,6 +308,8 @@ class ShownBuckets:
         if odd:
             header.evidence.rule_out(Refill.SLIDING)
         again = Mirror(mirror.metric, mirror.capacity, mirror.period_ms, order.now_ms, project=mirror.project)
+        if mirror.metric is LimitMetric.TOKENS and not mirror.project:  # laws are judged by what is believed
+            self.token_pattern = RefillPattern(BUCKET, mirror.period_ms)
         return self._exchange(header, again).observe(remaining, order, self._sends)
 
     def _mirror_of(

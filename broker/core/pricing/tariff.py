@@ -190,11 +190,11 @@ class Tariff:
     def _remaining(self, verdict: Verdict) -> Remaining | None:
         """Return what headers state of the tokens, of the first period if there are several.
 
-        Those of a nearly full bucket do not show its period; those of a window would be of another bucket each time.
+        Those of a nearly full bucket do not show its period, and those of a window compute to any; many together do.
         """
         for reading in verdict.readings:
             if reading.metric is LimitMetric.TOKENS and self.capacity in {None, reading.capacity}:
-                known_ms = None if self._pattern is None else self._pattern.period_ms
+                known_ms = None if self._pattern is None or reading.named else self._pattern.period_ms
                 self._period_ms = known_ms or reading.period_ms or self._period_ms
                 return Remaining(reading.remaining, reading.capacity, self._period_ms)
         return None

@@ -156,14 +156,32 @@ def test_before_anything_was_compared_other_prices_change_nothing() -> None:
 
 
 def test_what_the_measurements_achieved_is_regretted_at_other_prices_too() -> None:
-    for ppm, regretted in ((PPM // 3, False), (PPM, True)):
+    """At dearer ones they may achieve no more: the server may charge more from now on."""
+    for ppm, tokens, regretted in ((PPM // 3, 100, False), (PPM, 100, True), (2 * PPM, 190, False)):
         search = Search()
         search.begin(rate=RATE // 2)
         assert search.end(tokens=192)
         search.trust.reprice(ppm)
-        search.call(tokens=100)
-        search.spend(30_000, tokens=100)
+        search.call(tokens=tokens)
+        search.spend(30_000, tokens=tokens)
         assert search.trust.begins_trial([BOUND], search.now_ms, foreign=0, told=True) is regretted
+
+
+def test_what_was_refused_before_prices_changed_is_no_doubt_of_the_mirrors_at_the_new_ones() -> None:
+    """Before: a law that had changed cost a trial, though the refusals that showed it had mended the prices."""
+    for changes, doubted in ((0, True), (1, False), (2, True)):
+        rig = Search()
+        rig.spend(LATELY_MS, tokens=400)
+        if changes == 2:
+            rig.trust.reprice(2 * PPM)
+            rig.spend(10_000, tokens=400)
+        for _ in range(8):
+            rig.call(tokens=400, refused=True)
+            rig.spend(400, tokens=400)
+        if changes:
+            rig.trust.reprice(PPM + PPM // 100)
+        rig.spend(400, tokens=400)
+        assert rig.trust.lately(rig.now_ms).is_refused_much is doubted
 
 
 def test_calls_that_wait_for_nothing_count_as_such_once_requests_have_waited_and_unless_they_are_refused() -> None:

@@ -210,6 +210,19 @@ def test_cuts_for_refusals_that_a_cap_explains_are_taken_back() -> None:
     assert control.rate == min(control._cut_rates)
 
 
+def test_a_refusal_that_a_cap_explains_lets_the_rate_grow_by_a_quarter_as_fast() -> None:
+    """Before: it went on at the speed that it had come to, and met the next refusal soon."""
+    control = settled().control
+    for sums in [Sums((0,) * 6, (0, 5, 0, 0, 0, 0))] * 400:
+        control._caps.record_admission(sums)
+    control._beyond_ms = MINUTE
+    for _ in range(REFUSALS_MIN):
+        control._cut(Sums((0,) * 6, (0, 90, 0, 0, 0, 0)), MINUTE)
+        control._beyond_ms = control._beyond_ms or MINUTE
+    assert control.caps_any
+    assert control._beyond_ms == MINUTE // 2
+
+
 def test_what_holds_whatever_the_rate_is_is_handed_to_the_next_one() -> None:
     caller = settled().refuse()
     control = caller.control
@@ -290,6 +303,7 @@ def test_after_a_cut_the_pacing_leaves_out_the_time_of_half_a_large_call() -> No
 def test_with_doubled_prices_calls_are_sent_at_the_same_instants() -> None:
     def play(factor: int) -> list[int]:
         caller, instants = settled().refuse(), []
+        caller.control._is_stated = False
         in_flight = caller.send(after_ms=caller.wait())
         caller.control.reprice(factor * PPM)
         caller.tokens *= factor
@@ -308,6 +322,7 @@ def test_with_doubled_prices_calls_are_sent_at_the_same_instants() -> None:
 def test_a_call_in_flight_counts_at_the_new_prices_whatever_becomes_of_it() -> None:
     def play(factor: int) -> RateControl:
         caller = settled().refuse().admit(70)
+        caller.control._is_stated = False
         wave = [caller.send() for _ in range(4)]
         caller.control.reprice(factor * PPM)
         caller.control.record_admission(wave[0], caller.now_ms, caller.now_ms)
@@ -318,6 +333,17 @@ def test_a_call_in_flight_counts_at_the_new_prices_whatever_becomes_of_it() -> N
     once, twice = play(1), play(2)
     assert twice._pace._paid_us == pytest.approx(once._pace._paid_us, abs=2)
     assert twice._throughput.admitted == 2 * once._throughput.admitted
+
+
+def test_what_is_stated_is_as_many_tokens_at_other_prices() -> None:
+    """Before: a law that changed doubled the rate, and ten calls were refused until it was halved again."""
+    for ppm in (2 * PPM, PPM // 2):
+        caller = settled().refuse()
+        control = caller.control
+        before = [control.rate, control._row_rate, control._peak]
+        control.reprice(ppm)
+        after = [control.rate, control._row_rate, control._peak]
+        assert after == [min(each * ppm // PPM, max(each, RATE)) if ppm > PPM else min(each, RATE) for each in before]
 
 
 def test_prices_of_nothing_leave_a_rate() -> None:

@@ -1,5 +1,6 @@
 """What headers show of a limit that two counters estimate."""
 
+from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
@@ -80,6 +81,20 @@ def test_where_a_share_may_be_counted_a_bucket_stands_for_two_counters() -> None
     mirrored = Estimate(estimates=False).run(4 * PERIOD, every_ms=110)
     assert set(mirrored) == {Mirror, FixedWindowMirror}
     assert mirrored[-1] is Mirror
+
+
+def test_laws_are_judged_by_the_bucket_that_stands_for_what_did_not_begin_anew() -> None:
+    """Before: by the counter, into which nothing flows, so that a law seemed to charge too much that was right."""
+    estimate, refills = Estimate(estimates=False), set()
+    while estimate.now_ms < 4 * PERIOD:
+        mirrored = estimate.run(estimate.now_ms + 1)
+        pattern = estimate.limit.buckets.token_pattern
+        refills.add((mirrored[0], pattern and pattern.refill))
+    assert refills == {
+        (Mirror, None),
+        (FixedWindowMirror, Refill.FIXED),
+        (Mirror, Refill.BUCKET),
+    }
 
 
 def test_where_a_share_may_be_counted_that_holds_for_a_limit_of_another_size_too() -> None:

@@ -1,0 +1,24 @@
+"""A measured rate after a change of prices.
+
+Either the calls so far were priced wrongly: then the rate lets through as many of them as before, at their new prices.
+Or the server charges them otherwise from now on: then what it states is still as many tokens, and so many calls more or
+fewer. Which of the two, nobody tells. So dearer prices raise no rate beyond what is stated, and cheaper ones lower none
+below that which has been as high.
+"""
+
+from typing import Final
+
+from headrace.broker.core.units import PPM
+
+AS_HIGH_PPM: Final = 940_000  # of the stated rate: measured ones come to so much of it
+
+
+def repriced_rate(rate: int, ppm: int, stated: int | None) -> int:
+    """Return a rate at other prices, of which calls pay this part of what they paid; None: nothing states one."""
+    repriced = rate * ppm // PPM
+    if stated is None:
+        return repriced
+    if ppm > PPM:
+        return min(repriced, max(rate, stated))
+    is_as_high = rate * PPM >= stated * AS_HIGH_PPM
+    return max(repriced, min(rate, stated)) if is_as_high else repriced
