@@ -155,6 +155,11 @@ class RefillEvidence:
         self._agreed = self._agreed + 1 if pattern is not None and pattern.refill is BUCKET else 0
         return pattern
 
+    @property
+    def is_open(self) -> bool:
+        """Whether no pattern is believed."""
+        return self._believed is None
+
     def rule_out(self, refill: Refill) -> None:
         """Exclude a pattern that the levels have disproved, whatever the times say."""
         self._ruled_out |= {refill}

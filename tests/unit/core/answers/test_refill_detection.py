@@ -373,3 +373,10 @@ def test_a_window_whose_header_names_a_period_has_that_one() -> None:
         pattern = evidence.observe(shown, sent_ms or 0, sent_ms or 0)
     assert pattern is not None
     assert (pattern.refill, pattern.period_ms) == (Refill.FIXED, DAY_MS)
+
+
+def test_a_limit_is_open_until_a_pattern_of_it_is_believed() -> None:
+    listener = Listener()
+    assert listener.evidence.is_open
+    listener.hear_all(counter(calls=12))
+    assert not listener.evidence.is_open
