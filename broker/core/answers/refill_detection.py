@@ -169,6 +169,11 @@ class RefillEvidence:
         period_ms = self._coarse.period_ms(WINDOWS_MS) if self._is_inexact else None
         return RefillPattern(BUCKET, period_ms) if period_ms is not None and period_ms > SHORT_MS else None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether no pattern is believed."""
+        return self._believed is None
+
     def rule_out(self, refill: Refill) -> None:
         """Exclude a pattern that the levels have disproved, whatever the times say."""
         self._ruled_out |= {refill}

@@ -359,6 +359,7 @@ class BucketSet:
                 return None
             mirror = Mirror(metric, capacity, period_ms, order.now_ms)
             self._mirrors.add(mirror)
+            self._shown.name(mirror)
         error = self._shown.correct(mirror, capacity, remaining, order)
         if isinstance(mirror, Mirror) and error == 0 and remaining is not None:
             mirror.doubt(remaining, order, self._sends)

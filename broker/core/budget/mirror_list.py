@@ -79,6 +79,11 @@ def same_rate(one: AnyMirror, other: AnyMirror) -> bool:
     return abs(mine - theirs) * ALIKE_PARTS <= theirs
 
 
+def same_size(one: AnyMirror, other: AnyMirror) -> bool:
+    """Return whether two buckets count the same, of the same owner, and hold as much."""
+    return (one.metric, one.project, one.capacity) == (other.metric, other.project, other.capacity)
+
+
 def alike(computed_ms: int, known_ms: int) -> bool:
     """Return whether two periods are equal but for the rounding of the numbers that one was computed from."""
     return abs(computed_ms - known_ms) * ALIKE_PARTS <= known_ms

@@ -17,7 +17,7 @@ from headrace.broker.core.answers.refill_detection import BUCKET, FIXED, SHORT_M
 from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
-from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate
+from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate, same_size
 from headrace.broker.core.budget.renewal_doubt import FAR_PARTS
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.stated_age import StatedAge
@@ -274,6 +274,12 @@ class ShownBuckets:
         """Return whether headers have shown a mirror's bucket and its period, which is only assumed at first."""
         return any(header.mirror is mirror and header.states_period for header in self._headers.values())
 
+    def name(self, mirror: Mirror) -> None:
+        """Let the bucket that a refusal names be the one of its size that headers show, if these tell no period yet."""
+        for header in [each for each in self._headers.values() if each.evidence.is_open]:
+            if header.mirror is not None and same_size(header.mirror, mirror):
+                self._exchange(header, mirror)
+
     def forget(self, mirrors: MirrorList) -> None:
         """Let go of the mirrors that are no longer in the list."""
         for header in self._headers.values():
@@ -289,10 +295,10 @@ class ShownBuckets:
         error = mirror.observe(remaining, order, self._sends)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
             return self._disprove(mirror, remaining, order)
-        if isinstance(mirror, FixedWindowMirror | TwoCounterMirror):
-            begun_ms, is_two = mirror.begun_ms(order.sent_ms), isinstance(mirror, TwoCounterMirror)
-            if mirror.doubt.observe(begun_ms, mirror.period_ms, capacity, error, all_count=is_two):
-                return self._disprove(mirror, remaining, order)
+        if isinstance(mirror, FixedWindowMirror | TwoCounterMirror) and mirror.doubt.observe(
+            mirror.begun_ms(order.sent_ms), mirror.period_ms, capacity, error, all_count=mirror.refill is Refill.TWO
+        ):
+            return self._disprove(mirror, remaining, order)
         if is_short and isinstance(mirror, SlidingWindowMirror) and mirror.others * FAR_PARTS > capacity * OTHERS_PARTS:
             return self._disprove(mirror, remaining, order, odd=True)
         return error

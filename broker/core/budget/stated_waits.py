@@ -68,6 +68,8 @@ class StatedWaits:
         elif self._promise is not None and end_ms is not None:
             told_ms, until_ms = self._promise
             self._agreed += abs(end_ms - until_ms) * AGREED_PARTS <= now_ms - told_ms
+            if now_ms > until_ms + BACKOFF_FIRST_MS:  # it has passed, and calls are refused all the same
+                self._agreed = 0
         if is_kept is not self._are_kept and not self._agreed:
             self._are_kept = None
         rest_ms = self._rest_ms(wait_ms, row)

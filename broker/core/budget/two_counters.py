@@ -147,13 +147,14 @@ class TwoCounterMirror(SlidingWindowMirror):
         """Adopt what an answer tells of the marks, and the time until the next one that it states with its level."""
         self._told_in_ms = told_in_ms
         if pattern is not None:
-            self.set_mark(pattern.mark_ms, pattern.spread_ms or 0)
+            self.set_mark(pattern.mark_ms, slowly=pattern.loose)
+            self._spread_ms = 0 if pattern.loose else pattern.spread_ms or 0
 
-    def set_mark(self, mark_ms: int, spread_ms: int = 0) -> None:
-        """Adopt a mark that answers show, and how much it may be off."""
+    def set_mark(self, mark_ms: int, *, slowly: bool = False) -> None:
+        """Adopt a mark that answers show; `slowly`: it is the latest, and others' calls may take longer than these."""
         off_ms = (mark_ms - self._mark_ms + self.period_ms // 2) % self.period_ms - self.period_ms // 2
+        off_ms = max(-1, off_ms) if slowly else off_ms
         self._mark_ms += off_ms
-        self._spread_ms = spread_ms
         self._most.shift(off_ms)
         self._least.shift(off_ms)
 

@@ -16,7 +16,7 @@ same.
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate, islice
 from operator import sub
@@ -116,7 +116,6 @@ class DebitHistory:
         self._at_ms: list[int] = []
         self._tokens: list[Tokens] = []
         self._sums: list[list[int]] = [[0] for _ in range(columns)]  # of all debits before; updated when needed
-        self._debits = Debits(self._at_ms, self._sums)
         self._unsure: list[int] = []  # numbers of debits that may not have happened, or that these laws do not price
         self._remaining: dict[int, int] = {}  # by number of the debit, where an answer stated it
         self._forgotten = 0
@@ -217,8 +216,12 @@ class DebitHistory:
             return
         self._sum_up()
         if self._pattern is not None:
-            yield from self._counted(end, capacity, self._pattern, delay_ms)
-            if self._pattern.loose:
+            whole, is_loose = list(self._counted(end, capacity, self._pattern, delay_ms)), self._pattern.loose
+            if self._pattern.refill is Refill.TWO and not is_loose and not any(map(self._is_explained, whole)):
+                is_loose = True  # a charge that no law gives refutes none: all would be given up for the recorded one
+                whole = list(self._counted(end, capacity, replace(self._pattern, loose=True), delay_ms))
+            yield from whole
+            if is_loose:
                 return
         start = self._seen_before(end, self._at_ms[end] - 2 * delay_ms - 1)
         if start is None:
@@ -250,12 +253,16 @@ class DebitHistory:
 
     def _counted(self, end: int, capacity: int, pattern: RefillPattern, delay_ms: int) -> Iterator[DebitSpan]:
         """Yield the debits that count in a window whose level, spent evenly, shows little by its changes."""
-        found = counted(self._debits, end, capacity, pattern, delay_ms)
+        found = counted(Debits(self._at_ms, self._sums), end, capacity, pattern, delay_ms)
         if found is None or (found.needs_all and not (found.first > 0 or (self._of_all and not self._forgotten))):
             return
         if not self._has_unsure(found.first - 1, found.until - 1):
             start, number = self._forgotten + found.first - 1, self._forgotten + end
             yield DebitSpan(start, number, found.until - found.first, self._known(end), found.left, self.step)
+
+    def _is_explained(self, span: DebitSpan) -> bool:
+        """Return whether any law may be right about a span."""
+        return any(not span.excess(column) for column in range(len(self._sums)))
 
     def _edges(self, start: int, end: int, delay_ms: int) -> _Edges:
         at_ms = self._at_ms
@@ -286,7 +293,7 @@ class DebitHistory:
     def _in_window(self, edges: _Edges, pattern: RefillPattern, delay_ms: int, column: int) -> tuple[int, int]:
         """Return the levels at the end: what was taken is gone, and what was taken a period ago returns."""
         low, high = self._never_full(edges, self._known(edges.start), 0, column)
-        least, most = returned(self._debits, column, (edges.start, edges.end), pattern, delay_ms)
+        least, most = returned(Debits(self._at_ms, self._sums), column, (edges.start, edges.end), pattern, delay_ms)
         return low + least, high + most
 
     def _span(self, start: int, end: int, capacity: int, period_ms: int, delay_ms: int) -> DebitSpan:

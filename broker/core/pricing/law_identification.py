@@ -109,7 +109,7 @@ class LawIdentification:
         self._heard_ms: int | None = None
         self._judged_ms = self._glances = 0
         self._ends_tell = True  # no server is known that settles a charge into a window that counts
-        self._others = OthersSpending(), OthersSpending()  # by history
+        self._others: tuple[OthersSpending, OthersSpending] | None = None  # by history, once a law falls short
         # indices into `DELAY_DIFFERENCES_MS`: how far delays differ, there and back
         self._delay_index = self._back_delay_index = 0
 
@@ -362,6 +362,9 @@ class LawIdentification:
         if believed is None or not self._known:
             return excesses
         index = self._laws.index(believed)
+        if self._others is None and (excesses[index] or 0) >= 0:
+            return excesses
+        self._others = self._others or (OthersSpending(), OthersSpending())
         return self._others[index == self._usage_index].unspent(spans[index], excesses, index)
 
     def _ended(self, ending: int | None, capacity: int, period_ms: int) -> DebitSpan | None:

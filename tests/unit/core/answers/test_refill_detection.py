@@ -407,3 +407,10 @@ def test_what_the_levels_have_ruled_out_may_be_believed_again_once_they_are_judg
     believed = listener.hear_all(counter())[-1]
     assert believed is not None
     assert believed.refill is Refill.FIXED
+
+
+def test_a_limit_is_open_until_a_pattern_of_it_is_believed() -> None:
+    listener = Listener()
+    assert listener.evidence.is_open
+    listener.hear_all(counter(calls=12))
+    assert not listener.evidence.is_open

@@ -1,6 +1,6 @@
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.bucket_mirror import Mirror
-from headrace.broker.core.budget.mirror_list import ALIKE_PARTS, MirrorList, alike, same_rate
+from headrace.broker.core.budget.mirror_list import ALIKE_PARTS, MirrorList, alike, same_rate, same_size
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 
 TOKENS, REQUESTS = LimitMetric
@@ -68,3 +68,14 @@ def test_rates_and_periods_are_alike_within_a_twentieth() -> None:
     assert same_rate(bucket(60_000), bucket(6_000, 6_000))
     assert not same_rate(bucket(60_000), bucket(6_000, 6_400))
     assert (alike(63_000, 60_000), alike(63_001, 60_000)) == (True, False)
+
+
+def test_buckets_of_one_size_count_the_same_of_one_owner() -> None:
+    mirrors = [
+        Mirror(metric, capacity, period_ms, 0, project=project)
+        for metric in LimitMetric
+        for project in (False, True)
+        for capacity in (100, 101)
+        for period_ms in (1_000, 2_000)
+    ]
+    assert sum(same_size(one, other) for one in mirrors for other in mirrors) == 2 * len(mirrors)

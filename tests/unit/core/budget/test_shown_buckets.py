@@ -2,6 +2,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.mirror_list import MirrorList
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, TOOK_MS, Limit, counted, slid, stated
@@ -281,3 +282,25 @@ def test_what_a_server_rounds_down_is_not_missing() -> None:
         errors.append(limit.show(hearing, CAPACITY - level // 600 * 600, None, period_ms=MINUTE_MS))
     assert any(errors[:20]), "until the step is known"
     assert not any(errors[20:])
+
+
+def test_a_period_that_a_refusal_names_is_that_of_the_limit_of_its_size_that_headers_show() -> None:
+    """Before: a first answer made 234 s of ten, and nothing was sent for a minute and a half (seed 91144)."""
+    limit = Limit()
+    limit.show(limit.send(1_000, 0), 1_000, 3_900, period_ms=234_000)
+    assert limit.sizes() == [(CAPACITY, 234_000)]
+    limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, CAPACITY, 10_000), None, limit.send(1_000, 100))
+    assert limit.sizes() == [(CAPACITY, 10_000)]
+    limit.show(limit.send(1_000, 200), 2_000, 3_700, period_ms=111_000)
+    assert limit.sizes() == [(CAPACITY, 10_000)], "it is shown"
+    limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, 2 * CAPACITY, MINUTE_MS), None, limit.send(1_000, 300))
+    assert limit.sizes() == [(CAPACITY, 10_000), (2 * CAPACITY, MINUTE_MS)]
+
+
+def test_a_period_that_answers_have_shown_is_not_changed_by_what_a_refusal_names() -> None:
+    limit = counted()
+    limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, CAPACITY, 10_000), None, limit.send(1_000, 1_500))
+    assert limit.sizes() == [(CAPACITY, MINUTE_MS), (CAPACITY, 10_000)]
+    limit.buckets._shown.forget(MirrorList())
+    limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, CAPACITY, 1_000), None, limit.send(1_000, 1_600))
+    assert (CAPACITY, 1_000) in limit.sizes()

@@ -221,3 +221,13 @@ def test_a_wait_of_hours_is_tested_every_five_minutes_whatever_was_learned() -> 
     assert row.rests[1] == BACKOFF_LONG_MS
     learned = Row().count_down(LONG_MS).admit()
     assert learned.refuse(day_ms).rests[0] <= BACKOFF_LONG_MS
+
+
+def test_an_end_that_has_passed_is_no_longer_agreed_on_where_calls_are_refused_all_the_same() -> None:
+    """Before: where a refusal costs what is left, one call was tried five times a second for minutes (seed 90368)."""
+    waits = StatedWaits()
+    waits.record_refusal(1_000, 1, 0)
+    assert waits.record_refusal(500, 2, 500) == 500
+    assert waits.record_refusal(200, 3, 1_000 + BACKOFF_FIRST_MS) == 200
+    rests = [waits.record_refusal(200, row, 1_301 + 250 * row) for row in range(4, 7)]
+    assert rests == [BACKOFF_FIRST_MS << row - 1 for row in range(4, 7)]

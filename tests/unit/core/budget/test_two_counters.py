@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.two_counters import LENT_PARTS, WINDOWS_KEPT, TwoCounterMirror, TwoCounterSum
@@ -131,6 +132,11 @@ def test_a_mark_is_moved_either_way() -> None:
     mirror = caller.mirror
     mirror.set_mark(MARK + 5 * PERIOD)
     assert mirror._mark_ms == mirror._most._mark_ms == mirror._least._mark_ms == MARK
+    mirror.hear(RefillPattern(Refill.TWO, PERIOD, MARK - 10, 100, loose=True), None)
+    assert mirror._mark_ms == mirror._most._mark_ms == mirror._least._mark_ms == MARK - 1, (
+        "the latest, of short windows"
+    )
+    assert mirror._spread_ms == 0
     mirror.set_mark(MARK - 10)
     assert mirror._mark_ms == mirror._most._mark_ms == mirror._least._mark_ms == MARK - 10
     assert [mirror.begun_ms(at_ms) for at_ms in (MARK - 11, MARK - 10, MARK)] == [MARK - 10 - PERIOD, *[MARK - 10] * 2]
@@ -268,7 +274,7 @@ def test_a_mark_that_is_a_little_off_contradicts_nothing() -> None:
         number = caller.sends.append(now_ms, 0)
         mirror.pay(1, number, now_ms)
         mirror.observe(LIMIT - mirror._most.charged(now_ms), hearing(caller.sends, number, now_ms, WAY), caller.sends)
-        mirror.set_mark(MARK, spread_ms)
+        mirror.hear(RefillPattern(Refill.TWO, PERIOD, MARK, spread_ms), None)
         number = caller.sends.append(now_ms, 0)
         mirror.pay(1, number, now_ms)
         left = LIMIT - mirror._most.charged(now_ms) - 6

@@ -168,3 +168,17 @@ def test_a_sliding_window_says_nothing_if_a_call_that_expires_in_it_is_unsure() 
     for number in (3, 58):
         course.doubt(number)
     assert len(spans(course, 61)) == 1, "neither has expired in it"
+
+
+def test_what_two_counters_count_refutes_no_law_where_none_gives_the_charge() -> None:
+    """Before: all were given up for the recorded one where a constant factor larger is charged (seed 90368)."""
+    for factor, predicted in ((1.0, True), (1.3, False)):
+        course = DebitHistory(2)
+        course.refill_by(RefillPattern(Refill.TWO, MINUTE, MARK))
+        for number in range(300):
+            course.debit(number * 500, (400, 300))
+        used = round((400 * 60 + 400 * 120 / 2) * factor)  # half a minute's, and half of the minute's before
+        course.observe(240, CAPACITY - used)
+        shown = spans(course, 240)
+        assert all(span.excess(0) == 0 for span in shown)
+        assert (shown[0].predicted(0)[1] - shown[0].predicted(0)[0] < 1_000) is predicted
