@@ -19,6 +19,7 @@ from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.mirror_trust import LATELY_MS, REMEMBERED_MS, MirrorTrust
 from headrace.broker.core.budget.rate_control import RateControl
+from headrace.broker.core.budget.refusals import spent_of
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
@@ -328,7 +329,7 @@ class AdmissionGuide:
     def record_end(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Record an answer."""
         if verdict.meaning is Meaning.RATE_LIMITED:
-            self._record_refusal(attempt, call, verdict.wait_ms, now_ms)
+            self._record_refusal(attempt, call, verdict, now_ms)
         elif verdict.meaning in ADMITTED:
             self._ramp.record_admission(call.sent_ms, now_ms)
             if self._rate is not None:
@@ -344,13 +345,15 @@ class AdmissionGuide:
         else:
             self._buckets.missing.settle(now_ms)
 
-    def _record_refusal(self, attempt: int, call: Reservation, wait_ms: int | None, now_ms: int) -> None:
+    def _record_refusal(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         rate = self._rate or self._begin_rate(0, now_ms)
         before = rate.events
-        rate.record_refusal(attempt, call.paid, call.sent_ms, now_ms, wait_ms)
+        rate.record_refusal(attempt, call.paid, call.sent_ms, now_ms, verdict.wait_ms)
         self._ramp.record_refusal(now_ms)
+        metrics = spent_of(call, verdict)
+        theirs = not self.measures and any(self._buckets.others_spend(metric, now_ms) for metric in metrics)
         is_event = rate.events > before
-        self._trust.record_refusal(attempt, call.sent_ms, now_ms, held=call.held, is_event=is_event)
+        self._trust.record_refusal(attempt, call.sent_ms, now_ms, held=call.held, is_event=is_event, theirs=theirs)
 
     def wait_ms(self, stated_ms: int, payable_ms: int, now_ms: int) -> int:
         """Return how long to wait after a refusal that states `stated_ms`, where the mirrors can pay at `payable_ms`.

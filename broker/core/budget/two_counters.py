@@ -10,11 +10,11 @@ from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.budget.others_charges import OthersInterval
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.window_mirrors import SlidingWindowMirror
 
-BOUNDLESS: Final = -(1 << 62)  # less than any amount
 WINDOWS_KEPT: Final = 4  # the next one, in which a late call counts, this one, the former, and the one before
 
 
@@ -85,11 +85,10 @@ class TwoCounterMirror(SlidingWindowMirror):
     """A limit that two counters estimate.
 
     If the server counts less than our charges, these are priced too high: no call is late by as much as a window. It
-    will count less of the next ones too. So others may seem to have given tokens (`others_least` is negative).
+    will count less of the next ones too. So others may seem to have given tokens.
     """
 
     refill = Refill.TWO
-    others_least = BOUNDLESS
 
     def __init__(  # noqa: PLR0913 — the last keyword-only
         self,
@@ -123,6 +122,10 @@ class TwoCounterMirror(SlidingWindowMirror):
         self._mark_ms += off_ms
         self._most.shift(off_ms)
         self._least.shift(off_ms)
+
+    def _begin_others(self) -> OthersInterval:
+        """Begin with no charges of others."""
+        return OthersInterval()
 
     def _begin_sums(self) -> None:
         """Begin with sums of what counts at most, by which calls are paid, and at least."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.admission_guide import HONOURED_MS, TESTED_MAX_MS
 from headrace.broker.core.budget.mirror_trust import LATELY_MS, REMEMBERED_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
@@ -94,3 +95,18 @@ def test_caps_of_spans_hold_while_the_mirrors_are_followed() -> None:
     assert rig.ask() > 500
     assert not rig.guide.is_free
     assert rig.ask(believed=False) == 0
+
+
+@pytest.mark.parametrize("by_others", [False, True])
+def test_refusals_that_others_explain_are_no_doubt(*, by_others: bool) -> None:
+    """Before: a trial began that was refused more, and left more to them."""
+    rig = Rig()
+    if by_others:
+        rig.buckets._shown.others._until_ms[LimitMetric.TOKENS] = 10 * MINUTE_MS
+    for number in range(200):
+        rig.ask(10)
+        rig.now_ms += 300
+        told = verdict(Meaning.RATE_LIMITED, requested=400) if number % 20 == 19 else verdict()
+        rig.call(told)
+    rig.ask(10)
+    assert rig.guide.compare(400, rig.now_ms) is not by_others
