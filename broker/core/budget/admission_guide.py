@@ -11,7 +11,7 @@ from typing import Final
 from headrace.broker.core.answers.meaning import ADMITTED
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill
-from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.answers.verdict import UNSTATED_WAIT_MS, Meaning, Verdict
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import TAPERED_MS, BurstRamp, is_long, may_join
@@ -355,15 +355,22 @@ class AdmissionGuide:
         is_event = rate.events > before
         self._trust.record_refusal(attempt, call.sent_ms, now_ms, held=call.held, is_event=is_event, theirs=theirs)
 
-    def wait_ms(self, stated_ms: int, payable_ms: int, now_ms: int) -> int:
+    def wait_ms(self, stated_ms: int, payable_ms: int, now_ms: int, *, is_window: bool = False) -> int:
         """Return how long to wait after a refusal that states `stated_ms`, where the mirrors can pay at `payable_ms`.
 
-        If the mirrors see no reason for a long wait, it is tested by a single call after `HONOURED_MS`. One that is
-        kept is longer where calls were refused all the same after such a wait.
+        If the mirrors see no reason for a long wait, it is tested by a single call after `HONOURED_MS`; where such
+        waits were disproved, as soon as they can pay. One that is kept is longer where calls were refused all the same
+        after such a wait. `is_window`: a window is spent, whose mirror knows better than a second, the least that whole
+        seconds state.
         """
         if self._rate is None:
             return stated_ms
         rest_ms = self._rate.rest_ms(now_ms)
+        if is_window and payable_ms > now_ms:
+            if stated_ms <= UNSTATED_WAIT_MS:
+                return min(stated_ms, payable_ms - now_ms)
+            if self._rate.learned.waits.are_disproved and stated_ms <= TESTED_MAX_MS:
+                return min(stated_ms, max(payable_ms - now_ms, rest_ms))
         if payable_ms + HONOURED_MS >= now_ms + stated_ms or stated_ms > TESTED_MAX_MS:
             return max(stated_ms, min(BACKOFF_MAX_MS, rest_ms) if rest_ms > BACKOFF_LEAST_MS else 0)
         return stated_ms if self._buckets.shortest() is None else min(stated_ms, max(HONOURED_MS, rest_ms))

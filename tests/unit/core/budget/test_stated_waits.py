@@ -221,3 +221,10 @@ def test_a_wait_of_hours_is_tested_every_five_minutes_whatever_was_learned() -> 
     assert row.rests[1] == BACKOFF_LONG_MS
     learned = Row().count_down(LONG_MS).admit()
     assert learned.refuse(day_ms).rests[0] <= BACKOFF_LONG_MS
+
+
+def test_waits_are_disproved_by_a_call_that_was_admitted_long_before_the_end_of_one() -> None:
+    assert not StatedWaits().are_disproved
+    assert judged(LONG_MS // 2).are_disproved
+    assert not judged(LONG_MS).are_disproved
+    assert not judged(LONG_MS // 2, *(LONG_MS,) * 2).are_disproved
