@@ -35,7 +35,8 @@ class Achieved:
         started: Calls sent, less those refused.
         calls: Admitted, of those sent while requests waited.
         refused: Refused calls, of all.
-        events: Those of them that were sent when the refusal before was known: one wave is one event.
+        theirs: Those of them that what others have spent explains.
+        events: Those that were sent when the refusal before was known: one wave is one event.
         foreign: Tokens that headers showed to be missing and no call of ours explains.
         tokens_at_once: Sent while no request waited, less those of refused calls: they may have spent what had been
             saved before, for a call that was cancelled or as a reserve.
@@ -52,6 +53,7 @@ class Achieved:
     foreign: int = 0
     tokens_at_once: int = 0
     started_at_once: int = 0
+    theirs: int = 0
 
     def since(self, before: "Achieved") -> "Achieved":
         """Return what was achieved since."""
@@ -66,6 +68,7 @@ class Achieved:
             self.foreign - before.foreign,
             self.tokens_at_once - before.tokens_at_once,
             self.started_at_once - before.started_at_once,
+            self.theirs - before.theirs,
         )
 
     def repriced(self, ppm: int) -> "Achieved":
@@ -84,15 +87,16 @@ class Achieved:
 
     @property
     def is_refused_much(self) -> bool:
-        """Whether many calls were refused, in more than one wave."""
+        """Whether many calls were refused, in more than one wave, beyond those that others' spending explains."""
         if self.events < EVENTS_MIN:
             return False
         if self.refused >= MANY and self.refused_ppm >= STORM_PPM:
             return True
-        if self.waited_ms < COMPARED_MS or self.refused < REFUSED_MIN:
+        ours = self.refused - self.theirs
+        if self.waited_ms < COMPARED_MS or ours < REFUSED_MIN:
             return False
         early = self.waited_ms < 2 * COMPARED_MS
-        return self.refused_ppm > (REFUSED_EARLY_PPM if early else REFUSED_PPM)
+        return ours * PPM // max(1, self.calls + ours) > (REFUSED_EARLY_PPM if early else REFUSED_PPM)
 
     @property
     def utility(self) -> int:

@@ -17,6 +17,7 @@ SHORT_PARTS: Final = 25  # of a short period, which a delay of `DELAY_MIN_MS` wo
 SHRINKS_BY: Final = 128  # each agreeing answer shortens the delay by one part in this many
 FORGETS_AFTER: Final = 1_024  # agreeing answers in a row before the lower bound comes down a little
 FORGETS_PARTS: Final = 16
+RAISED_AMONG_OTHERS: Final = 16  # where answers have proved to be contradicted by others' spending alone
 OTHERS_STAY: Final = 16_384  # agreeing answers during which contradictions are attributed to other clients
 
 
@@ -27,6 +28,7 @@ class AdmissionDelay:
         self.ms = DELAY_MAX_MS
         self._least_ms = self._shortest_ms = DELAY_MIN_MS
         self._agreed = 0
+        self._raised_by = 1  # each contradiction lengthens it by one part in so many
         self._among_others = 0  # agreeing answers left during which contradictions are attributed to other clients
 
     def adapt_to(self, period_ms: int) -> None:
@@ -38,14 +40,18 @@ class AdmissionDelay:
         """Let it come down again: what contradicted other mirrors, or other prices, may have been no delay."""
         self._shortest_ms = self._least_ms
 
-    def learn(self, error: int | None, capacity: int, period_ms: int, *, of_tokens: bool = True) -> None:
+    def learn(
+        self, error: int | None, capacity: int, period_ms: int, *, of_tokens: bool = True, by_others: bool = False
+    ) -> None:
         """Learn from the error of a mirror of that size and period: see `Mirror.observe`.
 
         A shortfall of tokens beyond what the longest delay explains is others' spending; any other one means a longer
-        delay.
+        delay. `by_others`: it is known to be theirs, and so tells nothing of delays.
         """
         if error == 0:
             self.record_agreement()
+        elif by_others:
+            self._among_others, self._shortest_ms, self._raised_by = OTHERS_STAY, self._least_ms, RAISED_AMONG_OTHERS
         elif error is not None and error < 0:
             self.record_shortfall(by_others=of_tokens and -error * period_ms > DELAY_MAX_MS * capacity)
 
@@ -65,7 +71,8 @@ class AdmissionDelay:
 
         `by_others`: the shortfall is larger than any delay explains.
         """
-        self.ms = min(DELAY_MAX_MS, 2 * self.ms)
+        raised_by = self._raised_by if self._among_others else 1
+        self.ms = min(DELAY_MAX_MS, self.ms + -(-self.ms // raised_by))
         if by_others:
             self._among_others = OTHERS_STAY
             self._shortest_ms = self._least_ms

@@ -11,7 +11,7 @@ from typing import Final
 from headrace.broker.core.answers.meaning import ADMITTED
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill
-from headrace.broker.core.answers.verdict import Meaning, Verdict
+from headrace.broker.core.answers.verdict import UNSTATED_WAIT_MS, Meaning, Verdict
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import TAPERED_MS, BurstRamp, is_long, may_join
@@ -19,6 +19,7 @@ from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.mirror_trust import LATELY_MS, REMEMBERED_MS, MirrorTrust
 from headrace.broker.core.budget.rate_control import RateControl
+from headrace.broker.core.budget.refusals import spent_of
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
@@ -335,7 +336,7 @@ class AdmissionGuide:
     def record_end(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Record an answer."""
         if verdict.meaning is Meaning.RATE_LIMITED:
-            self._record_refusal(attempt, call, verdict.wait_ms, now_ms)
+            self._record_refusal(attempt, call, verdict, now_ms)
         elif verdict.meaning in ADMITTED:
             self._ramp.record_admission(call.sent_ms, now_ms)
             if self._rate is not None:
@@ -365,23 +366,32 @@ class AdmissionGuide:
             if self._doubted != before:
                 self._trust.renew()
 
-    def _record_refusal(self, attempt: int, call: Reservation, wait_ms: int | None, now_ms: int) -> None:
+    def _record_refusal(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         rate = self._rate or self._begin_rate(0, now_ms)
         before = rate.events
-        rate.record_refusal(attempt, call.paid, call.sent_ms, now_ms, wait_ms)
+        rate.record_refusal(attempt, call.paid, call.sent_ms, now_ms, verdict.wait_ms)
         self._ramp.record_refusal(now_ms)
+        metrics = spent_of(call, verdict)
+        theirs = not self.measures and any(self._buckets.others_spend(metric, now_ms) for metric in metrics)
         is_event = rate.events > before
-        self._trust.record_refusal(attempt, call.sent_ms, now_ms, held=call.held, is_event=is_event)
+        self._trust.record_refusal(attempt, call.sent_ms, now_ms, held=call.held, is_event=is_event, theirs=theirs)
 
-    def wait_ms(self, stated_ms: int, payable_ms: int, now_ms: int) -> int:
+    def wait_ms(self, stated_ms: int, payable_ms: int, now_ms: int, *, is_window: bool = False) -> int:
         """Return how long to wait after a refusal that states `stated_ms`, where the mirrors can pay at `payable_ms`.
 
-        If the mirrors see no reason for a long wait, it is tested by a single call after `HONOURED_MS`. One that is
-        kept is longer where calls were refused all the same after such a wait.
+        If the mirrors see no reason for a long wait, it is tested by a single call after `HONOURED_MS`; where such
+        waits were disproved, as soon as they can pay. One that is kept is longer where calls were refused all the same
+        after such a wait. `is_window`: a window is spent, whose mirror knows better than a second, the least that whole
+        seconds state.
         """
         if self._rate is None:
             return stated_ms
         rest_ms = self._rate.rest_ms(now_ms)
+        if is_window and payable_ms > now_ms:
+            if stated_ms <= UNSTATED_WAIT_MS:
+                return min(stated_ms, payable_ms - now_ms)
+            if self._rate.learned.waits.are_disproved and stated_ms <= TESTED_MAX_MS:
+                return min(stated_ms, max(payable_ms - now_ms, rest_ms))
         if payable_ms + HONOURED_MS >= now_ms + stated_ms or stated_ms > TESTED_MAX_MS:
             return max(stated_ms, min(BACKOFF_MAX_MS, rest_ms) if rest_ms > BACKOFF_LEAST_MS else 0)
         return stated_ms if self._buckets.shortest() is None else min(stated_ms, max(HONOURED_MS, rest_ms))

@@ -391,6 +391,15 @@ class BucketSet:
         return self._shown.observe(reading, order, later, project=project, told=told)
 
     @property
+    def by_others(self) -> bool:
+        """Whether others must have taken what the last answer showed to be missing: no delay explains it."""
+        return self._shown.others.by_others
+
+    def others_spend(self, metric: LimitMetric, now_ms: int) -> bool:
+        """Return whether others must have spent in a window of a metric lately: no delay explains what was missing."""
+        return self._shown.others.spend(metric, now_ms)
+
+    @property
     def age_ms(self) -> int:
         """By how much what headers state may be older than the calls whose answers have them."""
         return self._shown.age_ms

@@ -233,8 +233,10 @@ class MirrorTrust:
         self._admit(attempt)
         self._reconsider()
 
-    def record_refusal(self, attempt: int, sent_ms: int, now_ms: int, *, held: bool, is_event: bool) -> None:
-        """Record a refused call; `is_event`: it is no consequence of a refusal before it."""
+    def record_refusal(  # noqa: PLR0913 — three of them keyword-only
+        self, attempt: int, sent_ms: int, now_ms: int, *, held: bool, is_event: bool, theirs: bool = False
+    ) -> None:
+        """Record a refused call; `is_event`: it is no consequence of one before it; `theirs`: others explain it."""
         if sent_ms >= self._told_ms:  # the refusal before was known by then
             self._refused_in_a_row += 1
             self._all.events += 1
@@ -242,6 +244,7 @@ class MirrorTrust:
             self._row_ms = min(self._row_ms, now_ms)
         self._take_back(attempt)
         self._all.refused += 1
+        self._all.theirs += theirs
         if is_event and self._foreseen is not None:
             self._foreseen.append(held)
         self._reconsider()

@@ -6,7 +6,7 @@ Refusals of a producer's request are in `headrace.schemas.refusals`.
 from collections.abc import Iterator
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import Reading
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric, Reading
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.reservation import Reservation
 
@@ -21,6 +21,13 @@ def is_explained(call: Reservation, verdict: Verdict) -> bool:
     if stated is not None and stated.used is not None:
         return stated.project or stated.capacity - stated.used < (stated.requested or call.amount(stated.metric))
     return any(reading.remaining < call.amount(reading.metric) for reading in shown_by(verdict))
+
+
+def spent_of(call: Reservation, verdict: Verdict) -> set[LimitMetric]:
+    """Return what a refusal says is spent, tokens or requests: by its own figures, else by its headers."""
+    if verdict.snapshot is not None:
+        return {verdict.snapshot.metric}
+    return {each.metric for each in shown_by(verdict) if each.remaining < call.amount(each.metric)}
 
 
 def shown_by(verdict: Verdict) -> Iterator[Reading]:

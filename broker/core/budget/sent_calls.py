@@ -113,6 +113,14 @@ class SentCalls:
         """Return the amounts of the calls sent since then, as far as they are known."""
         return sum(self.amounts[metric][bisect_left(self.sent_ms, since_ms) :])
 
+    def counted_late(self, metric: LimitMetric, order: AdmissionOrder, period_ms: int, longest_ms: int) -> int:
+        """Return what more of our calls a window had counted, at most, if delays were `longest_ms`."""
+        times_ms, amounts = self.sent_ms, self.amounts[metric]
+        after = bisect_right(times_ms, order.sent_ms + longest_ms, order.last)
+        begun_ms = order.sent_ms - period_ms
+        first, last = (bisect_left(times_ms, begun_ms - delay_ms) for delay_ms in (longest_ms, order.delay_ms))
+        return sum(amounts[order.last : after]) + sum(amounts[first:last])
+
     def admission_order(self, number: int, sent_ms: int, now_ms: int, delay_ms: int, age_ms: int = 0) -> AdmissionOrder:
         """Return the order of admission around the call that an answer belongs to, for every bucket it describes.
 

@@ -18,6 +18,7 @@ from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate, same_size
+from headrace.broker.core.budget.others_evidence import OthersEvidence
 from headrace.broker.core.budget.renewal_doubt import FAR_PARTS
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.stated_age import StatedAge
@@ -90,6 +91,7 @@ class ShownBuckets:
     Attributes:
         token_pattern: How the account's bucket of tokens refills that headers show.
         token_capacity: What that holds, where several are shown by turns; None: there is one.
+        others: Whether others spend in windows.
     """
 
     def __init__(self, mirrors: MirrorList, sends: SentCalls, *, estimates: bool = True) -> None:
@@ -106,6 +108,7 @@ class ShownBuckets:
         self._turns: dict[_Name, tuple[int, ...]] = {}  # capacities of buckets that are shown by turns
         self.token_pattern: RefillPattern | None = None
         self.token_capacity: int | None = None
+        self.others = OthersEvidence()
         self._project_unshown = -1  # answers since headers last showed a project's bucket; -1: none is to be shown
 
     def observe(
@@ -293,6 +296,7 @@ class ShownBuckets:
         on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
         on_trial = on_trial or (is_short and isinstance(mirror, FixedWindowMirror | TwoCounterMirror))
         error = mirror.observe(remaining, order, self._sends)
+        self.others.observe(mirror.metric, error, order.now_ms, proven=mirror.by_others and not is_short)
         if on_trial and error is not None and error * FAR_PARTS < -capacity:
             return self._disprove(mirror, remaining, order)
         if isinstance(mirror, FixedWindowMirror | TwoCounterMirror) and mirror.doubt.observe(

@@ -8,11 +8,13 @@ A refusal's wait is kept if the mirrors explain it, and tested by a single call 
 
 from typing import NamedTuple
 
+from headrace.broker.core.answers.refill_detection import BUCKET, SHORT_MS
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_guide import AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.calibration import Calibration
 from headrace.broker.core.budget.cooldown import leaves_level_open
+from headrace.broker.core.budget.refusals import is_explained, shown_by
 from headrace.broker.core.budget.reservation import Reservation
 
 
@@ -56,15 +58,40 @@ class StatedPause:
             self.extend(now_ms + stated_ms)
             self._refused = None
             return
-        if verdict.snapshot is not None or verdict.side_limit is not None:  # it states what is left
+        if verdict.snapshot is not None or verdict.side_limit is not None or is_explained(call, verdict):
+            # it states what is left
             payable_ms = self.payable_ms(call, now_ms)
-        wait_ms = self._guide.wait_ms(stated_ms, payable_ms, now_ms)
+        is_open = self._leaves_level_open(call, verdict, now_ms)
+        is_window = not is_open and self._is_spent_window(call, now_ms)
+        wait_ms = self._guide.wait_ms(stated_ms, payable_ms, now_ms, is_window=is_window)
         if self._calibration.sides.rest(verdict.side_limit, now_ms + wait_ms):
             return
-        if leaves_level_open(verdict.side_limit or verdict.snapshot):
+        if is_open:
             wait_ms = self._calibration.cooldown.record_refusal(wait_ms, call.sent_ms, now_ms)
         self.extend(now_ms + wait_ms)
         self._refused = _PausingRefusal(self.until_ms, call, now_ms)
+
+    def _leaves_level_open(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
+        """Return whether a refusal leaves open how empty its limit is.
+
+        It does not if its headers show what is left, or if a window is spent, by the mirror that it has just corrected:
+        charges cease to count there, so that one owes nothing.
+        """
+        stated, side = verdict.snapshot, verdict.side_limit
+        if side is not None or not leaves_level_open(stated):
+            return leaves_level_open(side or stated)
+        if stated is None:
+            left = [each.remaining for each in shown_by(verdict) if each.remaining < call.amount(each.metric)]
+            if not left or self._buckets.age_ms:
+                return True
+            if any(left):
+                return False
+        return not self._is_spent_window(call, now_ms)
+
+    def _is_spent_window(self, call: Reservation, now_ms: int) -> bool:
+        """Return whether the mirror of a window cannot pay for such a call; of a second, it does not know enough."""
+        windows = (mirror for mirror in self._buckets if mirror.refill is not BUCKET and mirror.period_ms > SHORT_MS)
+        return any(mirror.payable_at(call.amount(mirror.metric), 0, now_ms) > now_ms for mirror in windows)
 
     def reconsider(self, now_ms: int) -> bool:
         """Shorten a refusal's pause, if an answer has shown since that the mirrors see no reason; return whether."""

@@ -95,6 +95,11 @@ class StatedWaits:
             self._proven_ms = max(self._proven_ms, stated_ms)
 
     @property
+    def are_disproved(self) -> bool:
+        """Whether a call was admitted long before the end of a wait, and too few have proved true since."""
+        return self._trust < 0
+
+    @property
     def _trusted_ms(self) -> int:
         """The longest wait that is kept without a test."""
         believed = self._trust + self._agreed >= TRUSTED

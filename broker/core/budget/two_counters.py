@@ -11,12 +11,12 @@ from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, RefillPattern
+from headrace.broker.core.budget.others_charges import OthersInterval
 from headrace.broker.core.budget.renewal_doubt import RenewalDoubt
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.window_mirrors import SlidingWindowMirror, _rounding
 
-BOUNDLESS: Final = -(1 << 62)  # less than any amount
 WINDOWS_KEPT: Final = 4  # the next one, in which a late call counts, this one, the former, and the one before
 LENT_PARTS: Final = 20  # of a limit, one part in so many of its reserve is spent just before each mark
 
@@ -105,11 +105,10 @@ class TwoCounterMirror(SlidingWindowMirror):
     """A limit that two counters estimate.
 
     If the server counts less than our charges, these are priced too high: no call is late by as much as a window. It
-    will count less of the next ones too. So others may seem to have given tokens (`others_least` is negative).
+    will count less of the next ones too. So others may seem to have given tokens.
     """
 
     refill = Refill.TWO
-    others_least = BOUNDLESS
 
     def __init__(  # noqa: PLR0913 — the last keyword-only
         self,
@@ -163,17 +162,17 @@ class TwoCounterMirror(SlidingWindowMirror):
         super().reprice(sends)
         self._asks_anew = True
 
-    def _learn_others(self, low: int, high: int) -> int | None:
+    def _learn_others(self, low: int, high: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Narrow, or replace, what others have taken, for a mark that may be a little off.
 
         At first nobody else is assumed without need. What was believed before a change of prices contradicts nothing.
         """
         slack = self._most.expires_at_most(self._spread_ms)
-        low, high = low - slack, high + slack
         if not self._asks_anew:
-            return super()._learn_others(low, high)
-        self._asks_anew = False
-        self._others_low, self._others_high = (0, 0) if low <= 0 <= high else (low, high)
+            return super()._learn_others(low - slack, high + slack, order, sends)
+        self._asks_anew, self.by_others = False, False
+        self._others = self._begin_others()
+        self._others.observe(low - slack, high + slack, order.sent_ms)
         return None
 
     def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
@@ -186,7 +185,7 @@ class TwoCounterMirror(SlidingWindowMirror):
         if at_ms <= now_ms or not reserved:
             return at_ms
         lent, kept = min(reserved, self.capacity // LENT_PARTS), max(0, reserved - self.capacity // LENT_PARTS)
-        cap = self.capacity - max(self.others_least, self._others_high) - kept
+        cap = self.capacity - self._others.most(now_ms) - kept
         lends_ms = self._most.lends_at(amount + _rounding(self.metric), max(1, cap), lent, now_ms)
         if lends_ms is None or lends_ms >= at_ms:
             return at_ms
@@ -201,7 +200,7 @@ class TwoCounterMirror(SlidingWindowMirror):
         self._sent.pop(order.number, None)
         self._heard = max(self._heard, order.number)
         used = self.capacity - remaining
-        return self._learn_others(used - self.step - bounds[1], used - bounds[0])
+        return self._learn_others(used - self.step - bounds[1], used - bounds[0], order, sends)
 
     def _when_told(self, order: AdmissionOrder, sends: SentCalls) -> tuple[int, int] | None:
         """Return what counted, at least and at most, when the level was looked up that an answer states."""
@@ -228,6 +227,10 @@ class TwoCounterMirror(SlidingWindowMirror):
         this, this_off = sent(begun_ms + delay_ms, taken_ms - delay_ms)
         least = this - this_off + (last - last_off) * max(0, left_ms - delay_ms) // period_ms
         return least, most
+
+    def _begin_others(self) -> OthersInterval:
+        """Begin with no charges of others."""
+        return OthersInterval()
 
     def _begin_sums(self) -> None:
         """Begin with sums of what counts at most, by which calls are paid, and at least."""

@@ -8,12 +8,13 @@ pay, what does an answer correct.
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
+from headrace.broker.core.budget.others_charges import OthersCharges, OthersInterval
 from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, RenewalDoubt
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.sliding_sum import SLOT_MS, SlidingSum
@@ -48,7 +49,7 @@ class FixedWindowMirror:
     ) -> None:
         """`remaining` is the amount left until the mark."""
         self.metric, self.capacity, self.period_ms, self.project = metric, capacity, period_ms, project
-        self.corrections, self.step, self.doubt = 0, 1, RenewalDoubt()
+        self.corrections, self.step, self.by_others, self.doubt = 0, 1, False, RenewalDoubt()
         self._mark_ms = mark_ms
         self.spread_ms: int | None = None
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
@@ -151,6 +152,7 @@ class FixedWindowMirror:
             self._anchored, self._low, self._high = True, low, high
             return None
         error = low - self._high if low > self._high else min(0, high - self._low)
+        self.by_others = -error > sends.counted_late(self.metric, order, self.period_ms, DELAY_MAX_MS)
         if error:
             near = abs(error) * FAR_PARTS <= self.capacity  # others may have taken that of a window that began anew
             self._proven = self._proven or (self._renewed and near and remaining > self._left + self.step)
@@ -214,9 +216,8 @@ class SlidingWindowMirror:
 
     The server's count consists of our charges and those of other clients. The instants at which ours begin and cease to
     count are known to within one admission delay, so their sum lies between that of a shorter window and that of a
-    longer one, by which calls are paid: each by the delay that is learned. The charges of others are an interval too,
-    narrowed and replaced by answers as a bucket's level is, and never less than nothing where they are replaced: a
-    server that counts less than all of ours shows no delay.
+    longer one, by which calls are paid: each by the delay that is learned. Answers bound the charges of others, which
+    cease to count as ours do (`OthersCharges`).
 
     A reserve costs a bucket its tokens once. Here it costs them in each period, as what is left expires. So charges
     that will cease to count within `PROMPT_MS` count as reserved, and in a short window (`SPREAD_MAX_MS`) calls that
@@ -225,11 +226,10 @@ class SlidingWindowMirror:
     Attributes:
         step: What is left is stated in multiples of it, rounded down.
         has_long_delay: Every delay so far was longer than one part in `LONG_DELAY_PARTS` of the period.
-        others_least: The least that others are believed to have taken; below zero: they seem to have given some.
+        by_others: Others must have taken what the last answer showed to be missing: no delay explains it.
     """
 
     refill = Refill.SLIDING
-    others_least = 0
 
     def __init__(  # noqa: PLR0913 — the last keyword-only
         self,
@@ -243,8 +243,8 @@ class SlidingWindowMirror:
     ) -> None:
         """Count everything sent within the last period from the start."""
         self.metric, self.capacity, self.period_ms, self.project = metric, capacity, period_ms, project
-        self.corrections, self.step = 0, 1
-        self._others_low, self._others_high = 0, 0
+        self.corrections, self.step, self.by_others = 0, 1, False
+        self._others = self._begin_others()
         # by call: its sending time, both windows' counts then, and the corrections that these contain
         self._sent: dict[int, tuple[int, int, int, int]] = {}
         self._corrected: deque[tuple[int, int, int]] = deque(maxlen=CORRECTIONS_MAX)  # call, sending time, excess
@@ -266,25 +266,35 @@ class SlidingWindowMirror:
 
     def low(self, now_ms: int) -> int:
         """Return the amount that is certainly left."""
-        return self.capacity - self._long.charged(now_ms) - max(self.others_least, self._others_high)
+        return self.capacity - self._long.charged(now_ms) - self._others.most(now_ms)
 
     def high(self, now_ms: int) -> int:
         """Return the greatest possible amount left."""
-        return self.capacity - self._short.charged(now_ms) - max(self.others_least, self._others_low)
+        return self.capacity - self._short.charged(now_ms) - self._others.least(now_ms)
 
     @property
     def others(self) -> int:
-        """What others have taken at least, as far as the last answers show it."""
-        return self._others_low
+        """What others had taken at least when the call was sent whose answer came last."""
+        return self._others.told
 
     def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
         """Return when enough of the counted charges have expired, and with a reserve, when the pace allows a call."""
-        cap, paid = max(1, self.capacity - max(self.others_least, self._others_high)), amount + _rounding(self.metric)
-        at_ms = self._long.payable_at(paid, cap, now_ms)
+        paid = amount + _rounding(self.metric)
+        at_ms = self._free_at(paid, 0, now_ms)
         if not reserved:
             return at_ms
-        beside_ms = self._long.payable_at(paid, max(1, cap - reserved), now_ms)
+        beside_ms = self._free_at(paid, reserved, now_ms)
         return max(at_ms, beside_ms - PROMPT_MS, self._paced_ms if self.is_paced else 0)
+
+    def _free_at(self, paid: int, reserved: int, now_ms: int) -> int:
+        """Return when the window holds `paid` beside a reserve; one that is larger goes when nothing else counts."""
+        ends = self._others.ends(now_ms)
+        for (from_ms, others), (until_ms, _) in pairwise(ends):
+            cap = self.capacity - others - reserved
+            if paid <= cap and (at_ms := max(from_ms, self._long.payable_at(paid, cap, now_ms))) <= until_ms:
+                return at_ms
+        last_ms, others = ends[-1]
+        return max(last_ms, self._long.payable_at(paid, max(1, self.capacity - others - reserved), now_ms))
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
         """Record the sending of call `number`."""
@@ -298,14 +308,14 @@ class SlidingWindowMirror:
             del self._sent[next(iter(self._sent))]
 
     def refund(self, amount: int, number: int, now_ms: int) -> None:
-        """Give back call `number`, which the server refused and did not charge; it no longer counts."""
-        rounding = _rounding(self.metric)
+        """Give back call `number`, which the server refused and did not charge; at no later call it had counted."""
         if number not in self._sent:
             return
-        sent_ms, long, short, corrections = self._sent[number]
+        rounding, sent_ms = _rounding(self.metric), self._sent[number][0]
         self._long.refund(amount + rounding, sent_ms)
         self._short.refund(max(0, amount - rounding), sent_ms)
-        self._sent[number] = sent_ms, long, short - amount, corrections
+        self._corrected.append((number, sent_ms, amount))
+        self._corrections_made += 1
 
     def correct(self, corrections: Sequence[tuple[int, int]], now_ms: int, sends: SentCalls) -> None:
         """Count each of these calls by its charge: so many tokens less than it was counted with.
@@ -323,8 +333,7 @@ class SlidingWindowMirror:
             self._corrected.append((number, sent_ms, excess))
             self._corrections_made += 1
             if number <= self._heard:
-                self._others_low += min(0, excess)
-                self._others_high += max(0, excess)
+                self._others.widen(excess, sent_ms)
 
     def reprice(self, sends: SentCalls) -> None:
         """Count the calls again, because every one was charged more, or less, than it paid."""
@@ -355,16 +364,13 @@ class SlidingWindowMirror:
         before = sum(amounts[bisect_right(sends.sent_ms, sent_ms - order.delay_ms) : index])
         after = sum(amounts[index + 1 : order.last])
         used = self.capacity - remaining
-        return self._learn_others(used - self.step - long - after, used - (short - before))
+        return self._learn_others(used - self.step - long - after, used - (short - before), order, sends)
 
-    def _learn_others(self, low: int, high: int) -> int | None:
-        """Narrow, or replace, the interval of what others have taken; return the result of Mirror.observe."""
-        if low <= self._others_high and self._others_low <= high:
-            self._others_low, self._others_high = max(low, self._others_low), min(high, self._others_high)
-            return 0
-        error = self._others_high - low if low > self._others_high else self._others_low - high
-        self._others_low, self._others_high = max(self.others_least, low), max(self.others_least, high)
-        self.corrections += 1
+    def _learn_others(self, low: int, high: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
+        """Learn that others had taken between `low` and `high`; return the result of Mirror.observe."""
+        error = self._others.observe(low, high, order.sent_ms)
+        self.by_others = -error > sends.counted_late(self.metric, order, self.period_ms, DELAY_MAX_MS)
+        self.corrections += error != 0
         return error
 
     def _count(self, sends: SentCalls, now_ms: int) -> None:
@@ -381,6 +387,10 @@ class SlidingWindowMirror:
                 del self._sent[sends.forgotten + index]
         self._paced_ms = now_ms
 
+    def _begin_others(self) -> OthersCharges | OthersInterval:
+        """Begin with no charges of others."""
+        return OthersCharges(self.period_ms)
+
     def _begin_sums(self) -> None:
         """Begin with sums of what counts at most, by which calls are paid, and at least."""
         self._long, self._short = SlidingSum(slot_ms=self._slot_ms), SlidingSum(slot_ms=self._slot_ms)
@@ -388,6 +398,7 @@ class SlidingWindowMirror:
     def _allow_for(self, delay_ms: int) -> None:
         """Let calls take so long to the server."""
         self._long.span_ms = self.period_ms + delay_ms
+        self._others.last(self.period_ms + delay_ms)
         self._short.span_ms = self._certain_ms(delay_ms)
 
     def _certain_ms(self, delay_ms: int) -> int:

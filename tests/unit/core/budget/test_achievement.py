@@ -39,8 +39,8 @@ def held(waited_ms: int, *, share_ppm: int = PPM, held_ppm: int = PPM, foreign: 
 
 
 def test_what_was_achieved_since_is_the_difference() -> None:
-    after, before = Achieved(10, 9, 8, 7, 6, 5, 4), Achieved(1, 1, 1, 1, 1, 1, 1)
-    assert after.since(before) == Achieved(9, 8, 7, 6, 5, 4, 3)
+    after, before = Achieved(10, 9, 8, 7, 6, 5, 4, theirs=3), Achieved(1, 1, 1, 1, 1, 1, 1, theirs=1)
+    assert after.since(before) == Achieved(9, 8, 7, 6, 5, 4, 3, theirs=2)
     assert after.since(NOTHING) == after
 
 
@@ -242,3 +242,4 @@ def test_much_is_refused_if_it_is_more_than_chance_in_more_than_one_wave(
 ) -> None:
     achieved = Achieved(waited_ms, waited_ms, calls=200, refused=refused, events=events)
     assert achieved.is_refused_much is much
+    assert not replace(achieved, theirs=refused).is_refused_much or refused >= MANY

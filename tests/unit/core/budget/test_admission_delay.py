@@ -6,6 +6,7 @@ from headrace.broker.core.budget.admission_delay import (
     FORGETS_AFTER,
     FORGETS_PARTS,
     OTHERS_STAY,
+    RAISED_AMONG_OTHERS,
     SHORT_PARTS,
     SHRINKS_BY,
     AdmissionDelay,
@@ -132,3 +133,25 @@ def test_what_contradicted_other_mirrors_does_not_keep_a_way_long() -> None:
     for _ in range(600):
         way.record_agreement()
     assert way.ms == DELAY_MIN_MS
+
+
+def test_what_others_must_have_taken_says_nothing_of_delays() -> None:
+    """Before: each of their bursts doubled the delay, and a sixth of a window of six seconds stayed unused for ever."""
+    way = shrunk()
+    way.record_shortfall()
+    way.learn(-1, 60_000, 60_000, by_others=True)
+    assert way.ms == 240
+    for _ in range(600):
+        way.record_agreement()
+    assert way.ms == DELAY_MIN_MS, "nor does what was put down to delays before"
+
+
+def test_where_others_spend_a_shortfall_that_a_delay_may_explain_lengthens_it_a_little() -> None:
+    way = shrunk()
+    way.learn(-1, 60_000, 60_000, by_others=True)
+    way.record_shortfall()
+    assert way.ms == DELAY_MIN_MS + -(-DELAY_MIN_MS // RAISED_AMONG_OTHERS)
+    for _ in range(OTHERS_STAY):
+        way.record_agreement()
+    way.record_shortfall()
+    assert way.ms == 2 * DELAY_MIN_MS

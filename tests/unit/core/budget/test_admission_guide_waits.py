@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.verdict import UNSTATED_WAIT_MS, Meaning
 from headrace.broker.core.budget.admission_guide import HONOURED_MS, TESTED_MAX_MS
 from headrace.broker.core.budget.mirror_trust import LATELY_MS, REMEMBERED_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
@@ -94,3 +95,46 @@ def test_caps_of_spans_hold_while_the_mirrors_are_followed() -> None:
     assert rig.ask() > 500
     assert not rig.guide.is_free
     assert rig.ask(believed=False) == 0
+
+
+def test_the_mirror_of_a_spent_window_knows_better_than_a_second() -> None:
+    """Before: each refusal by six seconds cost one, in which others took what had ceased to count."""
+    rig = Rig()
+    assert rig.guide.wait_ms(UNSTATED_WAIT_MS, 300, 0, is_window=True) == UNSTATED_WAIT_MS, "nothing has been refused"
+    rig.call(REFUSED)
+    now_ms = rig.now_ms
+    assert rig.guide.wait_ms(UNSTATED_WAIT_MS, now_ms + 300, now_ms, is_window=True) == 300
+    assert rig.guide.wait_ms(UNSTATED_WAIT_MS, now_ms + 3_000, now_ms, is_window=True) == UNSTATED_WAIT_MS
+    assert rig.guide.wait_ms(UNSTATED_WAIT_MS, now_ms, now_ms, is_window=True) == UNSTATED_WAIT_MS, "it sees no reason"
+    assert rig.guide.wait_ms(UNSTATED_WAIT_MS + 1, now_ms + 300, now_ms, is_window=True) == UNSTATED_WAIT_MS + 1
+    assert rig.guide.wait_ms(UNSTATED_WAIT_MS, now_ms + 300, now_ms) == UNSTATED_WAIT_MS
+
+
+def test_a_long_wait_of_a_spent_window_is_cut_short_once_such_waits_were_disproved() -> None:
+    rig = Rig()
+    rig.call(REFUSED)
+    rig.call(replace(REFUSED, wait_ms=60_000))
+    assert rig.guide.wait_ms(60_000, rig.now_ms + 12_000, rig.now_ms, is_window=True) == HONOURED_MS
+    rig.now_ms += HONOURED_MS
+    rig.call()
+    rig.now_ms += SILENCE_MS
+    rig.call(replace(REFUSED, wait_ms=60_000))
+    now_ms = rig.now_ms
+    assert rig.guide.wait_ms(60_000, now_ms + 12_000, now_ms, is_window=True) == 12_000
+    assert rig.guide.wait_ms(60_000, now_ms + 90_000, now_ms, is_window=True) == 60_000
+    assert rig.guide.wait_ms(TESTED_MAX_MS + 1, now_ms + 12_000, now_ms, is_window=True) == TESTED_MAX_MS + 1
+
+
+@pytest.mark.parametrize("by_others", [False, True])
+def test_refusals_that_others_explain_are_no_doubt(*, by_others: bool) -> None:
+    """Before: a trial began that was refused more, and left more to them."""
+    rig = Rig()
+    if by_others:
+        rig.buckets._shown.others._until_ms[LimitMetric.TOKENS] = 10 * MINUTE_MS
+    for number in range(200):
+        rig.ask(10)
+        rig.now_ms += 300
+        told = verdict(Meaning.RATE_LIMITED, requested=400) if number % 20 == 19 else verdict()
+        rig.call(told)
+    rig.ask(10)
+    assert rig.guide.compare(400, rig.now_ms) is not by_others

@@ -9,6 +9,7 @@ from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, L
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill
 from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.others_charges import OthersInterval
 from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from headrace.broker.core.units import PPM
 from tests.unit.core.budgets import KEY, SETTINGS, full
@@ -117,6 +118,7 @@ def test_mirrors_that_let_through_far_less_than_what_is_spendable_beside_the_res
     backlog = Backlog(refill=Refill.SLIDING)
     (mirror,) = backlog.budget._buckets
     assert isinstance(mirror, SlidingWindowMirror)
-    mirror._others_high = SIZE // 2  # of which nothing was spent
+    mirror._others = OthersInterval()
+    mirror._others.widen(SIZE // 2, 0)  # of which nothing was spent
     backlog.spend(6 * MINUTE_MS, 300_000)
     assert backlog.doubted

@@ -1,7 +1,8 @@
 import pytest
 
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.verdict import Answer, Verdict, judge
-from headrace.broker.core.budget.refusals import is_explained, was_turned_away
+from headrace.broker.core.budget.refusals import is_explained, spent_of, was_turned_away
 from headrace.broker.core.budget.reservation import Reservation
 from tests.unit.core.budgets import answer, failure, refusal
 
@@ -56,3 +57,9 @@ def test_one_turned_away_with_limit_headers_was_charged() -> None:
 def test_a_refusal_is_explained_by_images_that_could_not_pay(numbers: str, expected: bool) -> None:  # noqa: FBT001
     text = f"Rate limit reached for m in organization o on input-images per min: {numbers}."
     assert is_explained(SENT, judge(Answer(429, {}, None, None, None, text))) is expected
+
+
+def test_a_refusal_names_what_is_spent_or_its_headers_show_it() -> None:
+    assert spent_of(SENT, refusal("requests", used=60, requested=1, limit=60)) == {LimitMetric.REQUESTS}
+    assert spent_of(SENT, shown_empty(439)) == {LimitMetric.TOKENS}
+    assert spent_of(SENT, shown_empty(440)) == spent_of(SENT, failure(429)) == set()

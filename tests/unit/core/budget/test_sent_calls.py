@@ -206,3 +206,14 @@ def test_what_is_older_than_its_call_may_leave_out_what_was_sent_and_answered_be
     order = sends.admission_order(4, 2_000, 2_600, WAY_MS, age_ms=1_000)
     assert (order.age_ms, order.index, order.first, order.since, order.last) == (1_000, 4, 2, 3, 6)
     assert sends.admission_order(4, 2_000, 2_600, WAY_MS).since == 4
+
+
+def test_longer_delays_would_have_let_later_calls_be_counted_and_kept_older_ones() -> None:
+    sends = SentCalls()
+    for number, sent_ms in enumerate((0, 500, 950, 1_500, 7_000, 7_050, 7_900, 8_500)):
+        sends.append(sent_ms, 1 << number)
+    order = sends.admission_order(4, 7_000, 9_000, WAY_MS)
+    tokens = sends.counted_late(LimitMetric.TOKENS, order, 6_000, 1_000)
+    assert tokens == 1 + 2 + (1 << 6), "but the call at 950, which is counted by the delay known"
+    assert sends.counted_late(LimitMetric.REQUESTS, order, 6_000, 1_000) == 3
+    assert sends.counted_late(LimitMetric.TOKENS, order, 6_000, WAY_MS) == 0

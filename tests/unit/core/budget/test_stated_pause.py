@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_guide import HONOURED_MS, AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.calibration import Calibration
@@ -35,6 +35,16 @@ class Limit:
         calibration = Calibration(SETTINGS, self.buckets, self.sends, None, now_ms)
         self.sides = calibration.sides
         self.pause = StatedPause(self.guide, self.buckets, calibration, now_ms)
+
+    def show(self, *used: int) -> None:
+        """Show a sliding minute, of which so much is used after each of a row of calls."""
+        for number, each in enumerate(used):
+            reading = Reading(LimitMetric.TOKENS, 60_000, 60_000 - each, None, MINUTE_MS)
+            order = self.buckets._sends.admission_order(
+                self.buckets._sends.append(400 * number, 1_000), 400 * number, 400 * number + 20, 20
+            )
+            self.buckets.pay(1_000, order.number, 400 * number)
+            self.buckets.observe_headers(reading, order)
 
     def spend(self, tokens: int) -> None:
         for mirror in self.buckets:
@@ -141,3 +151,40 @@ def test_a_wait_for_images_that_the_mirrors_see_no_reason_for_is_tested_like_any
     limit.sides.record_answer(CALL, heard, 20)
     limit.pause.record_wait(CALL, heard, 50_000, limit.pause.payable_ms(CALL, 20), 20)
     assert limit.sides.rests_ms(carries(0, images=1), 20) == HONOURED_MS
+
+
+def refused(remaining: int) -> Verdict:
+    """A refusal that states nothing but what is left, in headers."""
+    return replace(
+        verdict(Meaning.RATE_LIMITED), readings=(Reading(LimitMetric.TOKENS, 6_000, remaining, None, 6_000),)
+    )
+
+
+def waits(limit: Limit, told: Verdict, times: int = 3) -> list[int]:
+    lasted = []
+    for number in range(times):
+        sent_ms = 2_000 + 20 * number
+        limit.pause.until_ms = sent_ms
+        limit.pause.record_wait(replace(CALL, sent_ms=sent_ms), told, 1_000, sent_ms + 10, sent_ms + 10)
+        lasted.append(limit.pause.until_ms - sent_ms - 10)
+    return lasted
+
+
+def test_a_wait_does_not_grow_where_headers_show_what_is_left() -> None:
+    """Before: a limit was left unused for up to 16 s after others had spent twice in a row."""
+    assert waits(Limit(), refused(100)) == [1_000, 1_000, 1_000]
+    assert waits(Limit(), refused(0))[2] > 1_000, "it may be in debt"
+    assert waits(Limit(), refused(400))[2] > 1_000, "another limit refuses"
+
+
+def test_a_wait_ends_when_enough_of_a_spent_window_has_ceased_to_count() -> None:
+    limit = Limit()
+    limit.show(1_000, 2_000, 3_000, 4_000, 60_000)
+    assert limit.pause.payable_ms(CALL, 2_010) > 50_000
+    assert waits(limit, refused(0)) == [1_000, 1_000, 1_000], "it owes nothing"
+    assert waits(limit, refused(400))[2] > 1_000, "another limit refuses"
+    told = refusal(used=60_000, requested=400)
+    assert waits(limit, told) == [1_000, 1_000, 1_000]
+    until_ms = limit.pause.payable_ms(CALL, 2_010)
+    limit.pause.record_wait(replace(CALL, sent_ms=until_ms - 220), refused(0), 1_000, until_ms - 200, until_ms - 200)
+    assert limit.pause.until_ms == until_ms

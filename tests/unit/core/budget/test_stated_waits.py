@@ -231,3 +231,10 @@ def test_an_end_that_has_passed_is_no_longer_agreed_on_where_calls_are_refused_a
     assert waits.record_refusal(200, 3, 1_000 + BACKOFF_FIRST_MS) == 200
     rests = [waits.record_refusal(200, row, 1_301 + 250 * row) for row in range(4, 7)]
     assert rests == [BACKOFF_FIRST_MS << row - 1 for row in range(4, 7)]
+
+
+def test_waits_are_disproved_by_a_call_that_was_admitted_long_before_the_end_of_one() -> None:
+    assert not StatedWaits().are_disproved
+    assert judged(LONG_MS // 2).are_disproved
+    assert not judged(LONG_MS).are_disproved
+    assert not judged(LONG_MS // 2, *(LONG_MS,) * 2).are_disproved

@@ -65,12 +65,18 @@ def test_a_call_larger_than_the_window_goes_when_nothing_counts() -> None:
     assert slider.slider.payable_at(5_000, 500, 0) == MINUTE + DELAY_MAX_MS + SLOT_MS
 
 
-def test_a_call_goes_though_others_are_believed_to_have_taken_all_if_none_of_ours_counts() -> None:
+def others(slider: Slider, now_ms: int) -> tuple[int, int]:
+    return slider.slider._others.least(now_ms), slider.slider._others.most(now_ms)
+
+
+def test_a_call_waits_until_what_others_have_taken_ceases_to_count() -> None:
+    """Before: it waited for an answer, which no call got, until none of ours counted."""
     slider = Slider()
     number = slider.send(1_000, 0)
     slider.hear(0, number, 10)
     assert slider.slider.low(MINUTE) < 0
-    assert slider.slider.payable_at(1_000, 0, 10) == MINUTE + WAY + SLOT_MS
+    assert slider.slider.payable_at(1_000, 0, 10) == MINUTE + WAY
+    assert slider.slider.payable_at(CAPACITY, 0, 10) == MINUTE + WAY + SLOT_MS
     assert slider.slider.payable_at(1_000, 0, 2 * MINUTE) == 2 * MINUTE
 
 
@@ -101,7 +107,7 @@ def test_an_answer_is_compared_with_all_that_counted_when_its_call_came_in() -> 
     """Before: only the last period was counted, and what was sent before that passed for others' calls."""
     slider = Slider(sent=((4_000, 0), (1_000, 30_000), (300, MINUTE + 10_000)))
     assert slider.hear(CAPACITY - 5_000, 1, MINUTE + 10_001) == 0
-    assert (slider.slider._others_low, slider.slider._others_high) == (0, 0)
+    assert others(slider, MINUTE + 10_001) == (0, 0)
 
 
 def test_the_calls_of_others_are_forgotten_once_ours_explain_all() -> None:
@@ -120,7 +126,7 @@ def test_the_calls_of_others_are_forgotten_once_ours_explain_all() -> None:
     assert answer(8, 2_000, 3) == -4  # with what may have come since the figure was cut
     assert slider.low(2_500) == 10 - 3 - 5
     assert slider.others == 4
-    assert answer(5, 4_000, 5) == 4
+    assert answer(5, 4_000, 5) == 0, "they had ceased to count"
     assert slider.low(4_500) == 5
 
 
@@ -147,10 +153,10 @@ def test_answers_that_agree_narrow_what_others_take() -> None:
     slider.hear(39_000, slider.send(1_000, 0), 10)  # others: 19,997 to 20,002
     number = slider.send(1_000, 1_000)
     assert slider.hear(38_001, number, 1_010) == 0  # 21,999 used; ours 1,996 to 2,004: others 19,994 to 20,003
-    assert (slider.slider._others_low, slider.slider._others_high) == (19_997, 20_002)
+    assert others(slider, 1_010) == (19_997, 20_002)
     number = slider.send(1_000, 2_000)
     assert slider.hear(37_006, number, 2_010) == 0  # 22,994 used; ours 2,994 to 3,006: others 19,987 to 20,000
-    assert (slider.slider._others_low, slider.slider._others_high) == (19_997, 20_000)
+    assert others(slider, 2_010) == (19_997, 20_000)
 
 
 def test_others_who_take_less_than_believed_are_believed_to_from_the_answer_on() -> None:
@@ -178,7 +184,7 @@ def test_calls_sent_within_a_way_of_ours_may_have_come_on_either_side() -> None:
     slider.send(3_000, 221)  # more than a way later: it had not
     used = 2_000 + 1_000 + 400 + 500
     assert slider.hear(CAPACITY - used, number, 300) == 0  # both on the same side as ours: others 0
-    assert (slider.slider._others_low, slider.slider._others_high) == (0, 0)
+    assert others(slider, 300) == (0, 0)
     assert slider.slider.corrections == 0
 
 
@@ -304,18 +310,18 @@ def test_a_call_that_had_grown_old_when_another_was_sent_corrects_nothing_of_its
     assert slider.slider.corrections == 0
 
 
-@pytest.mark.parametrize(("charge", "others"), [(219, (0, 3_781)), (20_000, (-16_000, 0))])
+@pytest.mark.parametrize(("charge", "apart"), [(219, (0, 3_781)), (20_000, (0, 0))])
 def test_what_others_took_is_less_certain_if_a_call_proves_mispriced_after_a_later_one_was_heard(
-    charge: int, others: tuple[int, int]
+    charge: int, apart: tuple[int, int]
 ) -> None:
     """An answer after that shows which it was."""
     slider = Slider()
     early, own = slider.send(4_000, 0), slider.send(1_000, 1_000)
     slider.hear(CAPACITY - 5_000, own, 1_500)
-    narrow = slider.slider._others_low, slider.slider._others_high
+    narrow = others(slider, 1_500)
     corrected(slider, early, charge)
-    wide = slider.slider._others_low, slider.slider._others_high
-    assert (wide[0] - narrow[0], wide[1] - narrow[1]) == others
+    wide = others(slider, 1_500)
+    assert (wide[0] - narrow[0], wide[1] - narrow[1]) == apart
     assert slider.hear(CAPACITY - charge - 2_000, slider.send(1_000, 3_000), 3_500) == 0
     assert slider.interval(3_500)[0] == pytest.approx(CAPACITY - charge - 2_000, abs=6 * ROUNDING_TOKENS)
 

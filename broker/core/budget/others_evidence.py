@@ -1,0 +1,45 @@
+"""Whether other clients spend in a limit's windows, as answers show it.
+
+A window that has less left than our own charges explain, by more than the longest delay could, has others' charges in
+it; or its mirror is wrong. A wrong one is contradicted all the time, and others' bursts contradict one answer each. So
+others have spent if most answers of late agreed. Buckets tell nothing: delays and refill blur them. Nor do windows of a
+second or two: most of what arrives in them is never told in time, and refusals are a doubt.
+"""
+
+from typing import Final
+
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+
+AGREED_MAX: Final = 32  # answers of late
+CONTRADICTED: Final = 3  # so many that agreed outweigh one that fell short
+STAY_MS: Final = 60_000  # for which others are taken to spend on
+
+
+class OthersEvidence:
+    """What the answers of one limit have shown of others.
+
+    Attributes:
+        by_others: Others must have taken what the last answer showed to be missing: no delay explains it.
+    """
+
+    __slots__ = ("_agreed", "_until_ms", "by_others")
+
+    def __init__(self) -> None:
+        self.by_others = False
+        self._agreed: dict[LimitMetric, int] = {}
+        self._until_ms: dict[LimitMetric, int] = {}
+
+    def observe(self, metric: LimitMetric, error: int | None, now_ms: int, *, proven: bool) -> None:
+        """Process the error of a mirror (see `Mirror.observe`); `proven`: no delay explains that it fell short."""
+        agreed, self.by_others = self._agreed.get(metric, 0), False
+        if error == 0:
+            self._agreed[metric] = min(AGREED_MAX, agreed + 1)
+        elif error is not None and error < 0:
+            self._agreed[metric] = max(0, agreed - CONTRADICTED)
+            self.by_others = proven and agreed > CONTRADICTED
+        if self.by_others:
+            self._until_ms[metric] = now_ms + STAY_MS
+
+    def spend(self, metric: LimitMetric, now_ms: int) -> bool:
+        """Return whether others are taken to spend in a window of a metric, since they must have lately."""
+        return now_ms < self._until_ms.get(metric, now_ms)

@@ -1,0 +1,35 @@
+"""Whether others spend in a limit's windows."""
+
+from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS
+from headrace.broker.core.budget.others_evidence import AGREED_MAX, CONTRADICTED, STAY_MS, OthersEvidence
+
+
+def observed(*errors: int | None, proven: bool = True) -> OthersEvidence:
+    evidence = OthersEvidence()
+    for now_ms, error in enumerate(errors):
+        evidence.observe(TOKENS, error, now_ms, proven=proven)
+    return evidence
+
+
+def test_others_have_spent_what_is_missing_if_answers_agreed_before() -> None:
+    agreed = (0,) * (CONTRADICTED + 1)
+    assert observed(*agreed, -500).by_others
+    assert not observed(*agreed).by_others
+    assert not observed(*agreed, 500).by_others
+    assert not observed(*agreed, None).by_others
+    assert not observed(*agreed, -500, proven=False).by_others, "a delay may explain it"
+    assert not observed(*agreed, -500, 0).by_others
+
+
+def test_a_mirror_that_is_contradicted_all_the_time_is_wrong_itself() -> None:
+    assert not observed(-500).by_others
+    assert not observed(*(0, 0, -500) * 20).by_others
+    assert observed(*(0, 0, 0, 0, -500) * 20).by_others
+    assert not observed(*(0,) * 1_000, *(-500,) * (AGREED_MAX // CONTRADICTED + 1)).by_others
+
+
+def test_others_who_have_spent_are_taken_to_spend_for_a_minute() -> None:
+    evidence = observed(*(0,) * 9, -500)
+    assert evidence.spend(TOKENS, 9 + STAY_MS - 1)
+    assert not evidence.spend(TOKENS, 9 + STAY_MS)
+    assert not evidence.spend(REQUESTS, 9)
