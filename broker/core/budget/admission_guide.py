@@ -62,7 +62,6 @@ class AdmissionGuide:
         "_overloaded_until_ms",
         "_ramp",
         "_rate",
-        "_remodelled",
         "_settings",
         "_sides",
         "_trust",
@@ -96,7 +95,7 @@ class AdmissionGuide:
         self._credible: int | None = None  # no more tokens a minute are believed
         self._overloaded_until_ms = now_ms
         self._next_compare_ms = now_ms
-        self._windows_made, self._remodelled = 0, buckets.remodelled
+        self._windows_made = 0
         self._held_by: dict[AnyMirror, int] = {}  # the mirrors that have held calls back lately, and when last
         self._kept: dict[int, int] = {}  # the shares that held calls had to leave lately, and when last
         self.mirrors_hold_back = False
@@ -346,9 +345,6 @@ class AdmissionGuide:
             self.record_loss(attempt)
         if verdict.meaning is Meaning.OVERLOADED and verdict.wait_ms is not None:
             self._overloaded_until_ms = max(self._overloaded_until_ms, now_ms + verdict.wait_ms)
-        if self._remodelled != self._buckets.remodelled:
-            self._remodelled = self._buckets.remodelled
-            self._trust.begin_anew(now_ms)
         self._trust.end_trial(now_ms)
         if self.measures:
             self._buckets.missing.withdraw()

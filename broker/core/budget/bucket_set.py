@@ -56,13 +56,12 @@ class BucketSet:
 
     Attributes:
         missing: The tokens that answers showed to be missing and no call of ours explains.
-        remodelled: How often a limit that no header shows has proved to refill otherwise.
     """
 
     def __init__(self, sends: SentCalls, *, estimates: bool = True) -> None:
         """`sends`: every call of the limit, which the mirrors look back at; `estimates`: see `ShownBuckets`."""
         self._sends = sends
-        self.missing, self.remodelled = MissingTokens(), 0
+        self.missing = MissingTokens()
         self._others: RoomForOthers | None = None  # until tokens are missing
         self._mirrors = MirrorList()
         self._shown = ShownBuckets(self._mirrors, sends, estimates=estimates)
@@ -100,7 +99,6 @@ class BucketSet:
             self._mirrors.add(SlidingWindowMirror(TOKENS, capacity, period_ms, now_ms, self._sends))
         else:
             self.inherit(LevelBounds(TOKENS, low, capacity, capacity, period_ms), now_ms)
-        self.remodelled += 1
         return True
 
     def inherit(self, level: LevelBounds, now_ms: int) -> None:

@@ -312,13 +312,6 @@ class MirrorTrust:
         """Begin to compare anew: a limit has another size from now on."""
         self._base, self._marks = replace(self._all), None
 
-    def begin_anew(self, now_ms: int) -> None:
-        """Follow the mirrors: they are others by now, and what former ones achieved says nothing of them."""
-        self._trial = self._beaten = self._measured = self._foreseen = self._held = None
-        self.measures_since_ms, self._next_trial_ms = None, now_ms + TRIAL_FIRST_MS
-        self._refused_in_a_row, self._row_ms = 0, _NEVER_MS
-        self.judge_anew()
-
     def renew(self) -> None:
         """Let mirrors return that have taken the place of doubted ones, though few refusals show what they foresee."""
         self._renewed = self.measures_since_ms is not None

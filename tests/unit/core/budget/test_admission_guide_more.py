@@ -319,15 +319,6 @@ def test_a_bucket_that_lacks_only_the_reserve_is_what_holds_a_call_back() -> Non
         assert first.per_minute == per_minute
 
 
-def test_a_limit_that_proves_to_refill_otherwise_ends_a_trial() -> None:
-    rig = Rig()
-    rig.doubt()
-    assert rig.guide.measures
-    assert rig.buckets.slide(MINUTE_MS, rig.now_ms, slides=True)
-    rig.call()
-    assert not rig.guide.measures
-
-
 def test_mirrors_of_another_kind_than_those_that_were_doubted_return_though_none_is_refused() -> None:
     for refill, returns in ((Refill.BUCKET, False), (Refill.SLIDING, True)):
         rig = Rig()

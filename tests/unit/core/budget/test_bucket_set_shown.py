@@ -48,14 +48,12 @@ def test_a_bucket_that_no_header_shows_is_modelled_as_a_window_and_back() -> Non
     buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
     buckets.pay(20_000, sends.append(0, 20_000), 0)
     assert not buckets.slide(HOUR_MS, 30_000, slides=True)
-    assert buckets.remodelled == 0
     assert buckets.slide(MINUTE_MS, 30_000, slides=True)
     (window,) = buckets
     assert (window.refill, window.low(30_000)) == (Refill.SLIDING, 39_998)
     assert buckets.slide(MINUTE_MS, 30_000, slides=False)
     (bucket,) = buckets
     assert (bucket.refill, bucket.low(30_000), bucket.high(30_000)) == (Refill.BUCKET, 39_998, 60_000)
-    assert buckets.remodelled == 2
 
 
 def test_a_bucket_that_headers_show_or_a_projects_is_not_modelled_otherwise() -> None:

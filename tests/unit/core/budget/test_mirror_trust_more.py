@@ -312,29 +312,3 @@ def test_a_wait_that_begins_a_trial_is_remembered_unless_a_limit_of_a_day_explai
     assert rig.doubts(A_DAY if long else BOUND)
     lately = rig.trust.lately(rig.now_ms, REMEMBERED_MS)
     assert (lately.waited_ms, lately.held_ms) == ((0, 0) if long else (LATELY_MS, LATELY_MS))
-
-
-# ------------------------------------------------------------------ mirrors of another kind
-
-
-def test_mirrors_of_another_kind_are_followed_and_judged_anew() -> None:
-    rig = Rig()
-    rig.begin()
-    rig.trust.begin_anew(rig.now_ms)
-    assert not rig.trust.tries
-    assert rig.trust.measures_since_ms is None
-    rig.spend(LATELY_MS - 10_000, tokens=100)
-    assert not rig.doubts(), "not before a minute"
-    rig.spend(4 * COMPARED_MS, tokens=100)
-    rig.hold(10)
-    assert rig.doubts()
-
-
-def test_measurements_that_have_won_give_way_to_mirrors_of_another_kind() -> None:
-    rig = Rig()
-    rig.begin()
-    assert not rig.end(tokens=400)
-    rig.trust.begin_anew(rig.now_ms)
-    rig.spend(LATELY_MS, tokens=300)
-    assert rig.trust.measures_since_ms is None
-    assert not rig.doubts(), "what was measured before is not regretted"

@@ -85,7 +85,6 @@ def test_two_refusals_that_a_bucket_contradicts_and_an_admission_show_a_window()
     assert not rig.window.slides
     assert rig.admit(PERIOD_MS + 1_500)
     assert rig.refills == [Refill.SLIDING]
-    assert rig.buckets.remodelled == 1
     (mirror,) = rig.buckets
     assert mirror.low(PERIOD_MS + 1_500) > 0, "what was sent a minute ago has expired"
     assert mirror.low(PERIOD_MS + 2_500) > CAPACITY - 2 * CALL
@@ -198,7 +197,6 @@ def test_a_window_that_refuses_what_it_has_room_for_is_none() -> None:
     assert not rig.refuse(2 * PERIOD_MS)
     assert rig.refuse(2 * PERIOD_MS + 100)
     assert rig.refills == [Refill.BUCKET]
-    assert rig.buckets.remodelled == 2
     (mirror,) = rig.buckets
     assert mirror.low(2 * PERIOD_MS + 100) > CAPACITY // 2
     assert not rig.window.is_open
