@@ -365,7 +365,11 @@ def test_other_prices_change_the_rate_with_them() -> None:
     rig.guide.reprice(PPM)
     assert rig.guide.rate == RATE
     rig.guide.reprice(PPM // 2)
-    assert rig.guide.rate == RATE // 2
+    assert rig.guide.rate == RATE, "it is what is stated, and stays so"
+    assert rig.guide._rate is not None
+    rig.guide._rate.rate //= 2
+    rig.guide.reprice(PPM // 2)
+    assert rig.guide.rate == RATE // 4
 
 
 @pytest.mark.parametrize("measures", [False, True])

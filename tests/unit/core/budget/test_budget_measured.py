@@ -248,7 +248,8 @@ def test_while_a_rate_is_measured_tokens_flow_at_that_rate_and_no_pause_but_an_o
     budget, rate = server.budget, server.budget.measured_tokens_per_minute
     assert rate is not None
     assert (budget.flow_ms(rate), budget.pace_ms(rate)) == (MINUTE_MS, MINUTE_MS)
-    budget.guide.reprice(PPM // 2)
+    assert budget.guide._rate is not None
+    budget.guide._rate.rate //= 2
     assert budget.flow_ms(rate) == 2 * MINUTE_MS, "by the rate, and by no bucket"
     assert budget.pause_ms(server.now_ms) == 0
     server.rest()

@@ -15,10 +15,11 @@ MARK = 2_000
 class Estimate:
     """Calls at the limit's own rate, one and a half at first; each is answered before the next."""
 
-    def __init__(self, *, estimates: bool = True, taken: int = TOKENS) -> None:
-        """`taken`: what the server takes for each call."""
+    def __init__(self, *, estimates: bool = True, taken: int = TOKENS, project: bool = False) -> None:
+        """`taken`: what the server takes for each call; `project`: the limit is one's."""
         self.limit, self.now_ms, self.taken = Limit(), 100, taken
         self.limit.buckets = BucketSet(self.limit.sends, estimates=estimates)
+        self.project = project
         self.meter = TwoWindows(CAPACITY, PERIOD * 1_000, 0, mark_us=MARK * 1_000)
 
     def run(self, until_ms: int, every_ms: int = 100) -> list[type]:
@@ -29,7 +30,8 @@ class Estimate:
             self.meter.refill(self.now_ms * 1_000)
             self.meter.pay(self.taken)
             level = self.meter.level()
-            self.limit.show(order, CAPACITY - level.remaining, PERIOD - (self.now_ms - MARK) % PERIOD, CAPACITY)
+            used, full_in_ms = CAPACITY - level.remaining, PERIOD - (self.now_ms - MARK) % PERIOD
+            self.limit.show(order, used, full_in_ms, CAPACITY, project=self.project)
             mirrored.append(type(self.limit.only()))
             self.now_ms += every_ms
         return mirrored
@@ -95,6 +97,12 @@ def test_laws_are_judged_by_the_bucket_that_stands_for_what_did_not_begin_anew()
         (FixedWindowMirror, Refill.FIXED),
         (Mirror, Refill.BUCKET),
     }
+
+
+def test_laws_are_not_judged_by_a_projects_limit() -> None:
+    estimate = Estimate(estimates=False, project=True)
+    assert set(estimate.run(4 * PERIOD, every_ms=110)) == {Mirror, FixedWindowMirror}
+    assert estimate.limit.buckets.token_pattern is None
 
 
 def test_where_a_share_may_be_counted_that_holds_for_a_limit_of_another_size_too() -> None:
