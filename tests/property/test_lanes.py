@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.config import LaneRule
 from headrace.broker.core.lanes.scheduler import Scheduler
 from headrace.broker.core.ticket import State, Ticket

@@ -15,6 +15,7 @@ from headrace.broker.core.answers.verdict import UNSTATED_WAIT_MS, Meaning, Verd
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import TAPERED_MS, BurstRamp, is_long, may_join
+from headrace.broker.core.budget.doubted_mirrors import DoubtedMirrors
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.mirror_trust import LATELY_MS, REMEMBERED_MS, MirrorTrust
@@ -34,7 +35,6 @@ TESTED_MAX_MS: Final = 120_000  # a longer wait is that of a limit of a day
 TIMES_ACHIEVED: Final = 10  # a period that is mistaken for another usual one makes 30 times a rate or more
 CALLS_MIN: Final = 30  # a few large calls may have spent any part of what could be spent
 COMPARED_EVERY_MS: Final = 500  # doubts take minutes, and looking at those minutes takes longer than deciding a call
-_Kinds = frozenset[tuple[LimitMetric, bool, Refill]]
 _NONE_DELAYED: Final[frozenset[AnyMirror]] = frozenset()
 GUESS: Final = 100_000
 """Tokens a minute at which a rate begins where nothing states a limit; it grows fast."""
@@ -54,7 +54,6 @@ class AdmissionGuide:
         "_credible",
         "_delayed",
         "_doubted",
-        "_doubted_made",
         "_held_by",
         "_is_guess",
         "_kept",
@@ -88,8 +87,7 @@ class AdmissionGuide:
         self._ramp = BurstRamp(None if known else now_ms)
         self._rate: RateControl | None = None
         self._capacities: dict[tuple[str, bool, Refill, int], int] = {}  # of what the mirrors were judged by
-        self._doubted: _Kinds | None = None  # the kinds of mirrors that are not followed
-        self._doubted_made = 0
+        self._doubted = DoubtedMirrors(buckets)
         self._delayed = _NONE_DELAYED  # mirrors whose delay was long, when this was asked last
         self._is_guess = False
         self._credible: int | None = None  # no more tokens a minute are believed
@@ -234,7 +232,7 @@ class AdmissionGuide:
         if not self._trust.begins_trial(bounds, now_ms, foreign=foreign, told=told):
             return False
         self._buckets.missing.withdraw()
-        self._doubted, self._doubted_made = self._kinds(), self._buckets.made
+        self._doubted.doubt()
         steady = lately.refused_ppm < REFUSED_FEW_PPM and lately.waited_ms >= STEADY_MS
         self._credible = TIMES_ACHIEVED * lately.per_minute if steady and lately.started >= CALLS_MIN else None
         self._begin_rate(self._trust.sought or (lately.per_minute if steady else 0), now_ms)
@@ -348,19 +346,10 @@ class AdmissionGuide:
         self._trust.end_trial(now_ms)
         if self.measures:
             self._buckets.missing.withdraw()
-            self._renew_trust()
+            if self._doubted.are_replaced():
+                self._trust.renew()
         else:
             self._buckets.missing.settle(now_ms)
-
-    def _kinds(self) -> _Kinds:
-        return frozenset((mirror.metric, mirror.project, mirror.refill) for mirror in self._buckets)
-
-    def _renew_trust(self) -> None:
-        """Ask less of the mirrors once others have taken the place of those that were doubted."""
-        if self._doubted is not None and self._buckets.made != self._doubted_made:
-            self._doubted_made, before, self._doubted = self._buckets.made, self._doubted, self._kinds()
-            if self._doubted != before:
-                self._trust.renew()
 
     def _record_refusal(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         rate = self._rate or self._begin_rate(0, now_ms)

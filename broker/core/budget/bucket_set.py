@@ -5,50 +5,24 @@ A metric may have several: a minute's and a day's, one that the operator configu
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, REQUESTS, TOKENS, LimitMetric, Reading, Snapshot
-from headrace.broker.core.answers.refill_detection import BUCKET, Refill, RefillPattern
+from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.budget.bucket_mirror import Corrections, Mirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.inflow import Rates
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike
 from headrace.broker.core.budget.missing_tokens import MissingTokens
 from headrace.broker.core.budget.room_for_others import RoomForOthers
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_buckets import ShownBuckets
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from headrace.broker.core.units import PPM
 
 BOUNDLESS = 1 << 62
 RECOUNT_EVERY_MS: Final = 2_000  # after mispriced calls, one answer sets what a window has left, and tells nothing else
-
-
-@dataclass(frozen=True, slots=True)
-class LevelBounds:
-    """Lower and upper bound of one bucket's level.
-
-    `kind` is what it counts if that is neither tokens nor requests (`headrace.broker.core.budget.side_limits`).
-    """
-
-    metric: LimitMetric
-    low: int
-    high: int
-    capacity: int
-    period_ms: int
-    refill: Refill = BUCKET
-    project: bool = False
-    kind: str = ""
-
-    @property
-    def counts(self) -> str:
-        """What it counts, in one word."""
-        return self.kind or self.metric.value
-
-    def refilled(self, elapsed_ms: int) -> "LevelBounds":
-        """Return the bounds after `elapsed_ms` without spending."""
-        gain = self.capacity * elapsed_ms // self.period_ms
-        return replace(self, low=min(self.capacity, self.low + gain), high=min(self.capacity, self.high + gain))
 
 
 class BucketSet:

@@ -15,12 +15,13 @@ from headrace.broker.core.answers.verdict import OK, Meaning, Verdict
 from headrace.broker.core.budget.admission_guide import AdmissionGuide
 from headrace.broker.core.budget.blames import Blames
 from headrace.broker.core.budget.breaker import Breaker
-from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
+from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.calibration import Calibration
 from headrace.broker.core.budget.checkpoint import Checkpoint
 from headrace.broker.core.budget.headroom import HeadroomCache
 from headrace.broker.core.budget.inflow import Inflow, Least
 from headrace.broker.core.budget.learned_limits import LearnedLimits
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.opening import FirstCalls
 from headrace.broker.core.budget.own_cap import OwnCap
@@ -78,8 +79,7 @@ class Budget:
         self._first_calls = FirstCalls(settings.tokens)
         self._asks_caps = settings.cap_tokens is not None or settings.inflight_max is not None
         self._granted: tuple[int, int, bool] | None = None  # the call that `payable_at` has just allowed
-        self.breaker = Breaker()
-        self.blames, self.tiers = Blames(), TierBreakers()
+        self.breaker, self.blames, self.tiers = Breaker(), Blames(), TierBreakers()
         self._calibration = Calibration(settings, self._buckets, self._sends, checkpoint, now_ms, known=known)
         self.sides = self._calibration.sides
         self.guide = AdmissionGuide(settings, self._buckets, self.sides, self._charged, now_ms, known=self.believed)

@@ -19,12 +19,13 @@ from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, T
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_delay import AdmissionDelay
-from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
+from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_control import BurstControl
 from headrace.broker.core.budget.charged_share import ChargedShare
 from headrace.broker.core.budget.checkpoint import Checkpoint
 from headrace.broker.core.budget.cooldown import Cooldown
 from headrace.broker.core.budget.learned_limits import LearnedLimits
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.level_reach import LevelReaches
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.refusals import is_explained

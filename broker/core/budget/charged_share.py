@@ -14,9 +14,9 @@ from collections import deque
 from typing import Final
 
 from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.sent_calls import AdmissionOrder
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from headrace.broker.core.units import PPM
 
 SAMPLES_MAX: Final = 64

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
-from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.endpoints import Law
 
 

@@ -5,7 +5,8 @@ from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import TOKENS, LimitMetric
 from headrace.broker.core.budget.bucket_mirror import Mirror
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 
 ALIKE_PARTS: Final = 20  # computed periods that differ by at most one part in this many are the same period
 

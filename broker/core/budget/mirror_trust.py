@@ -13,8 +13,8 @@ each other soon; time in which something else holds it back does not count, such
   else the mirrors return, and the next trial comes after twice as long.
 - *Return*: meanwhile the mirrors go on predicting. If they foresee the refusals, and would hold back next to nothing
   that is admitted, they are followed again; each time it takes twice as long.
-- *Regret*: if they then achieve far less than the measurements did, a trial begins without waiting for its time. And
-  if the measurements achieve far less than the mirrors did when they won, the mirrors are followed again.
+- *Regret*: if they then achieve far less than the measurements did, a trial begins at once. And if the measurements
+  achieve far less than the mirrors did when they won, the mirrors are followed again.
 """
 
 from collections import deque
@@ -94,20 +94,19 @@ class MirrorTrust:
         self._marks: deque[tuple[int, Achieved]] | None = None  # at most one a second: when, and all by then
         self._trial: Trial | None = None
         self._sought: int | None = None  # tokens a minute that the last trial, a search, had to achieve
-        self._counted: dict[int, int] = {}  # calls without an answer, sent while requests waited, and their tokens
-        self._at_once: dict[int, int] = {}  # the same of calls sent while none waited
+        self._counted, self._at_once = (
+            dict[int, int](),
+            dict[int, int](),
+        )  # of calls without an answer; see `record_send`
         self._held_since_ms: int | None = None  # since when requests have been held back without a call
         self._held_until_ms = now_ms
         self._held_long = False  # by a limit of an hour or longer
         self._sent_ms = now_ms  # when the last call was sent, or may have been held back first
         self._refused_in_a_row = 0  # calls that were sent when the refusal before was known
         self._row_ms = _NEVER_MS  # when the first of them was refused
-        self._told_ms = 0
-        self._repriced_ms = now_ms
-        self._next_trial_ms = 0
-        self._trial_every_ms = TRIAL_FIRST_MS
-        self._next_more_ms = 0
-        self._more_every_ms = MORE_FIRST_MS
+        self._told_ms, self._repriced_ms = 0, now_ms
+        self._next_trial_ms = self._next_more_ms = 0
+        self._trial_every_ms, self._more_every_ms = TRIAL_FIRST_MS, MORE_FIRST_MS
         self._beaten: int | None = None  # the utility of the mirrors, when the measurements won
         self._next_review_ms = 0
         self._in_debt = False  # the mirrors are followed again, and have not allowed a call yet
@@ -136,8 +135,7 @@ class MirrorTrust:
                 break
             before = all_by_then
         achieved = self._all.since(before)
-        since_ms = self._held_at(now_ms)
-        if since_ms is not None:
+        if (since_ms := self._held_at(now_ms)) is not None:
             held_ms = min(span_ms, now_ms - since_ms)
             achieved.waited_ms += held_ms
             achieved.held_ms += held_ms
@@ -211,12 +209,10 @@ class MirrorTrust:
         self._take_back(attempt)
 
     def _take_back(self, attempt: int) -> None:
-        tokens = self._counted.pop(attempt, None)
-        if tokens is not None:
+        if (tokens := self._counted.pop(attempt, None)) is not None:
             self._all.tokens -= tokens
             self._all.started -= 1
-        tokens = self._at_once.pop(attempt, None)
-        if tokens is not None:
+        if (tokens := self._at_once.pop(attempt, None)) is not None:
             self._all.tokens_at_once -= tokens
             self._all.started_at_once -= 1
 
@@ -252,8 +248,7 @@ class MirrorTrust:
     def reprice(self, ppm: int) -> None:
         """Go on with other prices, at which every call paid this part of what it paid.
 
-        What was refused at the former ones is no doubt of these, unless prices have changed within the last minute as
-        well: then they are none to rely on.
+        What was refused at the former ones is no doubt of these, unless prices changed within the last minute as well.
         """
         if self._sent_ms >= self._repriced_ms + LATELY_MS:
             self.judge_anew()
@@ -281,11 +276,8 @@ class MirrorTrust:
         headers showed to be missing and no call of ours explains; `told`: headers or the operator state
         that limit.
         """
-        if not self.may_begin(now_ms):
-            return False
-        long = bool(bounds) and bounds[0].long
-        since_ms = self._held_at(now_ms)
-        if long and since_ms is not None and now_ms - since_ms < LATELY_MS:
+        long, since_ms = bool(bounds) and bounds[0].long, self._held_at(now_ms)
+        if not self.may_begin(now_ms) or (long and since_ms is not None and now_ms - since_ms < LATELY_MS):
             return False
         self._all.foreign = foreign
         self._mark(now_ms)

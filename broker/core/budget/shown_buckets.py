@@ -17,13 +17,15 @@ from headrace.broker.core.answers.refill_detection import BUCKET, FIXED, SHORT_M
 from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.header_bucket import HeaderBucket
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate, same_size
 from headrace.broker.core.budget.others_evidence import OthersEvidence
 from headrace.broker.core.budget.renewal_doubt import FAR_PARTS
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from headrace.broker.core.budget.stated_age import StatedAge
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 
 PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's buckets and none of a project
 
@@ -37,52 +39,6 @@ _Name = tuple[LimitMetric, int | None, bool]
 """A metric, the period that the header names, if it does, and whether it is a project's."""
 _Shown = tuple[_Name, int | None]
 """The same, with the capacity of a bucket that is shown by turns with another one."""
-
-
-class _HeaderBucket:
-    """A bucket that headers show: the only one of its metric and owner, or the one of a named period.
-
-    Attributes:
-        mirror: The mirror of that bucket.
-        evidence: The evidence on how that bucket refills.
-        known: Its refill pattern, where it is the only bucket of its metric and owner.
-        made: The changes of the list of mirrors when it was known.
-        capacity: What it was shown to hold last.
-        former: What it was shown to hold before; 0: nothing else.
-        changed_ms: When that changed.
-        returns: How often in a row that was to what it was shown to hold before.
-        shown_ms: When it was shown last, if it is shown by turns.
-        rounding: How its figures are rounded; None: there was but one.
-        states_period: Answers have shown its period; otherwise that is assumed.
-    """
-
-    __slots__ = (
-        "capacity",
-        "changed_ms",
-        "evidence",
-        "former",
-        "known",
-        "made",
-        "mirror",
-        "returns",
-        "rounding",
-        "shown_ms",
-        "states_period",
-    )
-
-    def __init__(self, capacity: int, now_ms: int, evidence: RefillEvidence) -> None:
-        self.capacity, self.former, self.changed_ms, self.returns = capacity, 0, 0, 0
-        self.shown_ms = now_ms
-        self.mirror: AnyMirror | None = None
-        self.evidence = evidence
-        self.known: RefillPattern | None = None
-        self.made = 0
-        self.states_period = False
-        self.rounding: Rounding | None = None
-
-    def knows(self, pattern: RefillPattern, made: int) -> bool:
-        """Return whether its mirror follows this pattern, and no mirror was added or dropped since."""
-        return pattern is self.known and made == self.made
 
 
 class ShownBuckets:
@@ -104,7 +60,7 @@ class ShownBuckets:
         self._mirrors = mirrors
         self._sends = sends
         self._age: StatedAge | None = None  # until headers state tokens and a period
-        self._headers: dict[_Shown, _HeaderBucket] = {}  # only those that headers have shown
+        self._headers: dict[_Shown, HeaderBucket] = {}  # only those that headers have shown
         self._turns: dict[_Name, tuple[int, ...]] = {}  # capacities of buckets that are shown by turns
         self.token_pattern: RefillPattern | None = None
         self.token_capacity: int | None = None
@@ -165,7 +121,7 @@ class ShownBuckets:
     def _name(reading: Reading, *, project: bool) -> _Name:
         return reading.metric, reading.period_ms if reading.named else None, project
 
-    def _header_of(self, reading: Reading, order: AdmissionOrder, *, project: bool) -> _HeaderBucket:
+    def _header_of(self, reading: Reading, order: AdmissionOrder, *, project: bool) -> HeaderBucket:
         """Return the bucket that a reading is of.
 
         A server may show the one of its buckets that is emptiest. So a capacity that comes back soon, or again and
@@ -178,7 +134,7 @@ class ShownBuckets:
         shown = name, reading.capacity if reading.capacity in turns else None
         header = self._headers.get(shown)
         if header is None:
-            header = self._headers[shown] = _HeaderBucket(reading.capacity, order.now_ms, self._no_evidence())
+            header = self._headers[shown] = HeaderBucket(reading.capacity, order.now_ms, self._no_evidence())
             return header
         if header.rounding is None:
             header.rounding = Rounding()
@@ -214,7 +170,7 @@ class ShownBuckets:
         The mirror is that of the former if it has that capacity still, or again: answers come in any order.
         """
         header = self._headers.pop(shown)
-        other = _HeaderBucket(capacity, now_ms, self._no_evidence())
+        other = HeaderBucket(capacity, now_ms, self._no_evidence())
         if header.mirror is not None and header.mirror.capacity == capacity:
             other.mirror, header.mirror, header.known = header.mirror, None, None
         header.returns, header.shown_ms = 0, now_ms
@@ -225,7 +181,7 @@ class ShownBuckets:
     def _record_turn(self, name: _Name, shown: int, now_ms: int) -> None:
         """Record which of those that come by turns an answer shows; drop those that no answer shows any more."""
         turns = self._turns.get(name, ())
-        gone: list[_HeaderBucket] = []
+        gone: list[HeaderBucket] = []
         for capacity in turns:
             header = self._headers[name, capacity]
             if capacity == shown:
@@ -326,7 +282,7 @@ class ShownBuckets:
         self,
         reading: Reading,
         pattern: RefillPattern | None,
-        header: _HeaderBucket,
+        header: HeaderBucket,
         now_ms: int,
         *,
         project: bool,
@@ -376,7 +332,7 @@ class ShownBuckets:
             )
         return self._exchange(header, mirror)
 
-    def _exchange(self, header: _HeaderBucket, mirror: AnyMirror) -> AnyMirror:
+    def _exchange(self, header: HeaderBucket, mirror: AnyMirror) -> AnyMirror:
         """Make `mirror` the one that a header shows.
 
         A believed bucket of the same rate was meant to be it, and is dropped, unless another header shows it.

@@ -22,8 +22,9 @@ from headrace.broker.core.answers.refill_detection import BUCKET, Refill
 from headrace.broker.core.answers.verdict import OK, Verdict
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.admission_delay import AdmissionDelay
-from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
+from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.charged_share import ChargedShare
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.mirror_list import ALIKE_PARTS, AnyMirror
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import RECENT, AdmissionOrder, SentCalls

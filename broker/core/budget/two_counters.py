@@ -11,11 +11,12 @@ from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, RefillPattern
+from headrace.broker.core.budget.charge_rounding import charge_rounding
 from headrace.broker.core.budget.others_charges import OthersInterval
 from headrace.broker.core.budget.renewal_doubt import RenewalDoubt
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
-from headrace.broker.core.budget.window_mirrors import SlidingWindowMirror, _rounding
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 
 WINDOWS_KEPT: Final = 4  # the next one, in which a late call counts, this one, the former, and the one before
 LENT_PARTS: Final = 20  # of a limit, one part in so many of its reserve is spent just before each mark
@@ -186,7 +187,7 @@ class TwoCounterMirror(SlidingWindowMirror):
             return at_ms
         lent, kept = min(reserved, self.capacity // LENT_PARTS), max(0, reserved - self.capacity // LENT_PARTS)
         cap = self.capacity - self._others.most(now_ms) - kept
-        lends_ms = self._most.lends_at(amount + _rounding(self.metric), max(1, cap), lent, now_ms)
+        lends_ms = self._most.lends_at(amount + charge_rounding(self.metric), max(1, cap), lent, now_ms)
         if lends_ms is None or lends_ms >= at_ms:
             return at_ms
         return max(lends_ms, super().payable_at(amount, 0, now_ms))
@@ -212,7 +213,7 @@ class TwoCounterMirror(SlidingWindowMirror):
         taken_ms = latest_ms - (self._told_in_ms - left_ms) % period_ms
         left_ms = min(self._told_in_ms, period_ms)
         begun_ms = taken_ms + left_ms - period_ms
-        times_ms, amounts, rounding = sends.sent_ms, sends.amounts[self.metric], _rounding(self.metric)
+        times_ms, amounts, rounding = sends.sent_ms, sends.amounts[self.metric], charge_rounding(self.metric)
         if sends.forgotten and times_ms[0] > begun_ms - period_ms - delay_ms:
             return None
 

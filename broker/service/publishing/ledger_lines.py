@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.commands import AttemptEntry, Batch, SettledEntry
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.events import LedgerRead

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from headrace.broker.clock import WallClock
 from headrace.broker.core.budget.breaker import Breaker
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.config import Role
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.lanes.limit_queue import LimitQueue

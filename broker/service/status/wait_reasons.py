@@ -28,8 +28,8 @@ from typing import Any, Final
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.breaker import Breaker
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.lanes.lanes import Pick
 from headrace.broker.core.lanes.limit_queue import LimitQueue

@@ -2,8 +2,8 @@
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Answer, Verdict, judge
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.units import PPM
 
 SETTINGS = LimitBeliefs("gpt-4o-mini", tokens=60_000, requests=None)

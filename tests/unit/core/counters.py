@@ -1,8 +1,9 @@
 """The two mirrors of windows, with the clock of the test."""
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 
 MINUTE = 60_000
 CAPACITY = 60_000

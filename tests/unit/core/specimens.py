@@ -5,8 +5,8 @@ from itertools import count
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading, Snapshot
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.breaker import TROUBLE
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.config import DispatchRules, LaneRule, LeaseTimes, RetryRules
 from headrace.broker.core.identity.dedupe import Identity
 from headrace.broker.core.pricing.laws import Prices

@@ -19,8 +19,9 @@ from headrace.broker.core.budget.achievement import (
     Bound,
 )
 from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.sent_calls import SentCalls
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from headrace.broker.core.units import PPM
 
 RATE = 60_000  # tokens a minute: one a millisecond

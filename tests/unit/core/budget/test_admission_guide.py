@@ -9,6 +9,7 @@ from headrace.broker.core.budget.admission_guide import GUESS, AdmissionGuide
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, OPENING_MS
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.mirror_trust import LATELY_MS
@@ -17,7 +18,6 @@ from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.trial import IN_VAIN, SETTLES_MS, TRIED_MS
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import PPM
 from tests.unit.core.budgets import SETTINGS, UNKNOWN

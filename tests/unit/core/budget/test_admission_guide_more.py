@@ -11,12 +11,13 @@ from headrace.broker.core.budget.achievement import LASTS_MS
 from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.burst_ramp import OPENING_CALLS, TAPERED_MS
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_trust import FORESEEN_CALLS, LATELY_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from headrace.broker.core.budget.stated_waits import TRUSTED, TRUSTED_MS
 from headrace.broker.core.budget.trial import MORE_PPM, SETTLES_MS, TRIED_MS
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from headrace.broker.core.units import PPM
 from tests.unit.core.budget.test_admission_guide import RATE, REFUSED, Rig
 from tests.unit.core.budgets import SETTINGS, UNKNOWN

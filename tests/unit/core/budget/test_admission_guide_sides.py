@@ -6,14 +6,16 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.admission_guide import GUESS, AdmissionGuide
-from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
+from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import TAPERED_MS
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.mirror_trust import LATELY_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from headrace.broker.core.units import PPM
 from tests.unit.core.budget.test_admission_guide import RATE, REFUSED, Rig
 from tests.unit.core.budget.test_side_limits import carries, shows

@@ -4,7 +4,8 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
-from headrace.broker.core.budget.bucket_set import BOUNDLESS, BucketSet, LevelBounds
+from headrace.broker.core.budget.bucket_set import BOUNDLESS, BucketSet
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.shown import CAPACITY, SENT_MS, TOOK_MS, Limit, counted, slid, stated

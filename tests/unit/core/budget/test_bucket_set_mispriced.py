@@ -4,8 +4,8 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.bucket_set import RECOUNT_EVERY_MS, BucketSet
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from tests.unit.core.shown import CAPACITY, MARK, counted, slid, stated
 
 

@@ -4,10 +4,11 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import Refill
-from headrace.broker.core.budget.bucket_set import BucketSet, LevelBounds
+from headrace.broker.core.budget.bucket_set import BucketSet
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.stated_age import StatedAge
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from tests.unit.core.shown import counted
 
 

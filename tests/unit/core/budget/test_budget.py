@@ -6,9 +6,9 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning, Verdict
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
 from headrace.broker.core.budget.burst_control import SILENCE_MS
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.missing_tokens import STANDS_MS
 from headrace.broker.core.pricing.laws import RequestSize, prices
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS

@@ -5,8 +5,8 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Answer, Verdict, judge
 from headrace.broker.core.budget.bounded_bucket import BoundedTokenBucket
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.laws import PRICE_MAX, Prices
 from headrace.broker.core.units import PPM

@@ -8,8 +8,8 @@ from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MIN
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.achievement import COMPARED_MS, LASTS_MS
 from headrace.broker.core.budget.admission_guide import GUESS
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.mirror_trust import LATELY_MS, STORM
 from headrace.broker.core.budget.trial import SETTLES_MS, TRIED_MS
 from headrace.broker.core.units import PPM

@@ -7,10 +7,11 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.others_charges import OthersInterval
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from headrace.broker.core.units import PPM
 from tests.unit.core.budgets import KEY, SETTINGS, full
 from tests.unit.core.specimens import verdict

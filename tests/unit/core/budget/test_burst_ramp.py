@@ -18,11 +18,12 @@ from headrace.broker.core.budget.burst_ramp import (
     is_long,
     may_join,
 )
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 
 
 def refused(now_ms: int = 0) -> BurstRamp:

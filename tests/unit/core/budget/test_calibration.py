@@ -8,10 +8,10 @@ from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, S
 from headrace.broker.core.answers.verdict import Answer, Verdict, judge
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.admission_guide import GUESS
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LearnedLimits
 from headrace.broker.core.budget.burst_control import SILENCE_MS
 from headrace.broker.core.budget.cooldown import FIRST_MS, GROWS_BY
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, failure, full, low, refusal
 

@@ -2,8 +2,8 @@
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, SECOND_MS, LimitMetric
 from headrace.broker.core.budget.admission_delay import DELAY_MIN_MS, SHORT_PARTS, SHRINKS_BY, AdmissionDelay
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from tests.unit.core.budgets import KEY, UNKNOWN, answer, full
 
 TOKENS, CALLS = LimitMetric.TOKENS, LimitMetric.REQUESTS

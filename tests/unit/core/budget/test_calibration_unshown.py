@@ -8,7 +8,7 @@ from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetr
 from headrace.broker.core.answers.verdict import Verdict
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
 from headrace.broker.core.budget.rate_control import SILENCE_MS
-from headrace.broker.core.budget.window_mirrors import SlidingWindowMirror
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.law_identification import TokenUsage
 from headrace.broker.core.pricing.laws import Prices, RequestSize, prices

@@ -5,9 +5,10 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import TOKENS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.charged_share import APART_PARTS, CALLS_MAX, SAMPLES_MAX, ChargedShare
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 
 CAPACITY = 10_000
 PERIOD_MS = 10_000

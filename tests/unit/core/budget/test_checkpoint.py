@@ -1,8 +1,8 @@
 from dataclasses import replace
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.checkpoint import Checkpoint
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.units import PPM
 
 KEY = LevelBounds(LimitMetric.TOKENS, 60_000, 60_000, 60_000, MINUTE_MS)

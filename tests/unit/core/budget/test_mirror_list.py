@@ -1,7 +1,7 @@
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import ALIKE_PARTS, MirrorList, alike, same_rate, same_size
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 
 TOKENS, REQUESTS = LimitMetric
 

@@ -2,9 +2,10 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import MirrorList
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, TOOK_MS, Limit, counted, slid, stated
 
 

@@ -2,7 +2,7 @@
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
-from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.shown_buckets import PROJECT_UNSHOWN_MAX
 from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, Limit, stated
 

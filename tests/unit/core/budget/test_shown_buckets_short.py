@@ -4,7 +4,8 @@ from headrace.broker.core.answers.rate_limit_headers import SECOND_MS, LimitMetr
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from tests.unit.core.shown import Limit
 
 CAPACITY, TOKENS = 10_000, 1_000

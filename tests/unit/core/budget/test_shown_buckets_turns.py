@@ -4,8 +4,8 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS
 from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.shown_buckets import RETURNED_SOON_MS, TURNS_MAX, TURNS_UNSHOWN_MS
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from tests.unit.core.shown import CAPACITY, Limit
 
 HOURS = 25 * CAPACITY

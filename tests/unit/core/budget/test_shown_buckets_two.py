@@ -3,8 +3,8 @@
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.bucket_set import BucketSet
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from headrace.broker.simulator.meters.two_windows import TwoWindows
 from tests.unit.core.shown import Limit
 

@@ -7,8 +7,8 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, AdmissionDelay
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.pricing.laws import Prices
 from tests.unit.core.budget.test_side_limits import DEAR, PER_MINUTE, Limit, carries, names, shows
 from tests.unit.core.budgets import KEY, SETTINGS, UNKNOWN, answer, full, refusal

@@ -7,7 +7,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Verdict
-from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits

@@ -2,11 +2,12 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
 from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from headrace.broker.core.budget.stated_age import AGE_MAX_MS, FIGURES_MAX, SPENT_PARTS, StatedAge
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror, SlidingWindowMirror
 from tests.unit.core.mirroring import WAY_MS
 
 CAPACITY = 60_000  # of a minute: one token a millisecond

@@ -9,8 +9,8 @@ from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.budget.sliding_window import PROMPT_MS
 from headrace.broker.core.budget.two_counters import LENT_PARTS, WINDOWS_KEPT, TwoCounterMirror, TwoCounterSum
-from headrace.broker.core.budget.window_mirrors import PROMPT_MS
 from headrace.broker.simulator.meters.two_windows import TwoWindows
 from tests.unit.core.counters import hearing
 

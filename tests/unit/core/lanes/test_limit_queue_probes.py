@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.config import TenantRule
 from headrace.broker.core.lanes.lanes import Lanes
 from headrace.broker.core.lanes.limit_queue import (

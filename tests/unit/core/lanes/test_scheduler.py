@@ -4,8 +4,8 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.bounds import LIMITS_MAX
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.lanes.scheduler import Scheduler
 from headrace.broker.core.pricing.laws import Prices

@@ -12,7 +12,7 @@ from headrace.broker.core.bounds import (
     HOLD_TROUBLE_AFTER_MS,
     RETURN_BEFORE_DEADLINE_MS,
 )
-from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.commands import Decision, Fail, Park
 from headrace.broker.core.config import LaneRule, TenantRule
 from headrace.broker.core.lanes.scheduler import Scheduler

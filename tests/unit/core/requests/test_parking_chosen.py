@@ -7,8 +7,8 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.bounds import HELD_LOOKED_AT, HOLD_MIN_MS, HOLD_TROUBLE_AFTER_MS
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.tier_breaker import CallToTier
 from headrace.broker.core.identity.outcome_index import ATTEMPT_MAX
 from headrace.broker.core.ticket import ModelTier, State, Ticket

@@ -2,8 +2,8 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.bounds import INHERITED_CALLS_MAX, LIMITS_RESTING_MAX
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.commands import AttemptEntry, SettledEntry
 from headrace.broker.core.identity.dedupe import Fate, Identity
 from headrace.broker.core.requests.predecessor import PredecessorState

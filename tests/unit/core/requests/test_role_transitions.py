@@ -3,8 +3,8 @@
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.bounds import CALL_RESERVE_BYTES
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.commands import AttemptEntry, Complete, Discard, SettledEntry
 from headrace.broker.core.config import Role
 from headrace.broker.core.events import Answered, CallNotSent

@@ -2,7 +2,7 @@
 
 from headrace.broker.adapters.prometheus.meter import Meter
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.service.metrics.limit_levels import LimitLevels, refusing_bucket
 from tests.unit.core.budget.test_side_limits import names
 from tests.unit.core.budgets import failure, full, refusal

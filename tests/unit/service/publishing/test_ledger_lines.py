@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.shown_buckets import PROJECT_UNSHOWN_MAX
 from headrace.broker.core.commands import AttemptEntry, Batch, SettledEntry
 from headrace.broker.core.endpoints import Law

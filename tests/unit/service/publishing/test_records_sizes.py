@@ -11,8 +11,8 @@ from headrace.broker.core.bounds import (
     OUTCOMES_PER_TRANSACTION_MAX,
     STARTED_A_LINE_MAX,
 )
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Checkpoint
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.commands import (
     AttemptEntry,
     Complete,

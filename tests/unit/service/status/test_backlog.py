@@ -3,8 +3,8 @@
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.lanes.scheduler import Scheduler
 from headrace.broker.service.status.backlog import backlog_ms
 from tests.unit.core.desks import enqueued, limits

@@ -5,7 +5,7 @@ from typing import Any
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric, Reading
 from headrace.broker.core.answers.verdict import Meaning, Verdict
-from headrace.broker.core.budget.bucket_set import LevelBounds
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.service.status.status import RECENT_MS
 from tests.unit.service.rig import Process, World
 from tests.virtual_time import VIRTUAL_TIME

@@ -6,8 +6,8 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.breaker import Breaker
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.config import TenantRule
 from headrace.broker.core.lanes.tenants import Tenants
 from headrace.broker.core.requests.in_flight import CallsInFlight

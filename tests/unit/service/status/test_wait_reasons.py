@@ -6,9 +6,9 @@ from typing import Any
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget, Checkpoint, LimitBeliefs
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.config import LaneRule, TenantRule
 from headrace.broker.core.dispatch import Dispatch
 from headrace.broker.core.events import Draining

@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
-from headrace.broker.core.budget.bucket_set import LevelBounds
 from headrace.broker.core.budget.budget import Budget
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.side_limits import IMAGE_UNITS
-from headrace.broker.core.budget.window_mirrors import FixedWindowMirror
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.laws import Prices
 from tests.unit.core.specimens import candidate, place

@@ -3,8 +3,9 @@
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.sent_calls import SentCalls
-from headrace.broker.core.budget.window_mirrors import PROMPT_MS, FixedWindowMirror
+from headrace.broker.core.budget.sliding_window import PROMPT_MS
 
 SECOND, SPREAD, DELAY, CALLS = 1_000, 40, 1_000, 10
 

@@ -5,9 +5,10 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
+from headrace.broker.core.budget.fixed_window import UNPROVEN_PARTS
 from headrace.broker.core.budget.sent_calls import SENDS_MAX
 from headrace.broker.core.budget.sliding_sum import SLOT_MS
-from headrace.broker.core.budget.window_mirrors import FINE_MS, UNPROVEN_PARTS
+from headrace.broker.core.budget.sliding_window import FINE_MS
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.counters import CAPACITY, MARK, WAY, Counter, Slider
 

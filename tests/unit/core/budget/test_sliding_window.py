@@ -6,7 +6,7 @@ from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
 from headrace.broker.core.budget.sliding_sum import SLOT_MS
-from headrace.broker.core.budget.window_mirrors import (
+from headrace.broker.core.budget.sliding_window import (
     CORRECTIONS_MAX,
     FINE_MS,
     FINE_PERIOD_MS,

@@ -7,7 +7,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.sent_calls import SentCalls
-from headrace.broker.core.budget.window_mirrors import (
+from headrace.broker.core.budget.sliding_window import (
     FINE_MS,
     FINE_PARTS,
     LEEWAY_MS,

@@ -1,0 +1,33 @@
+"""Which mirrors were doubted when measurements took over: what was doubted is gone once others take their place."""
+
+from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.budget.bucket_set import BucketSet
+
+_Kinds = frozenset[tuple[LimitMetric, bool, Refill]]
+
+
+class DoubtedMirrors:
+    """The kinds of mirrors that a limit had when they were doubted last."""
+
+    __slots__ = ("_buckets", "_kinds", "_made")
+
+    def __init__(self, buckets: BucketSet) -> None:
+        self._buckets = buckets
+        self._kinds: _Kinds | None = None
+        self._made = 0
+
+    def doubt(self) -> None:
+        """Remember the present ones as doubted."""
+        self._kinds, self._made = self._present(), self._buckets.made
+
+    def are_replaced(self) -> bool:
+        """Return whether mirrors of other kinds have taken their place since this was asked last."""
+        if self._kinds is None or self._buckets.made == self._made:
+            return False
+        before = self._kinds
+        self.doubt()
+        return self._kinds != before
+
+    def _present(self) -> _Kinds:
+        return frozenset((mirror.metric, mirror.project, mirror.refill) for mirror in self._buckets)

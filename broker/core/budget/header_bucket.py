@@ -1,0 +1,52 @@
+"""One bucket that headers show: its mirror, and what is known of it by now."""
+
+from headrace.broker.core.answers.refill_detection import RefillEvidence, RefillPattern
+from headrace.broker.core.answers.rounding import Rounding
+from headrace.broker.core.budget.mirror_list import AnyMirror
+
+
+class HeaderBucket:
+    """A bucket that headers show: the only one of its metric and owner, or the one of a named period.
+
+    Attributes:
+        mirror: The mirror of that bucket.
+        evidence: The evidence on how that bucket refills.
+        known: Its refill pattern, where it is the only bucket of its metric and owner.
+        made: The changes of the list of mirrors when it was known.
+        capacity: What it was shown to hold last.
+        former: What it was shown to hold before; 0: nothing else.
+        changed_ms: When that changed.
+        returns: How often in a row that was to what it was shown to hold before.
+        shown_ms: When it was shown last, if it is shown by turns.
+        rounding: How its figures are rounded; None: there was but one.
+        states_period: Answers have shown its period; otherwise that is assumed.
+    """
+
+    __slots__ = (
+        "capacity",
+        "changed_ms",
+        "evidence",
+        "former",
+        "known",
+        "made",
+        "mirror",
+        "returns",
+        "rounding",
+        "shown_ms",
+        "states_period",
+    )
+
+    def __init__(self, capacity: int, now_ms: int, evidence: RefillEvidence) -> None:
+        """It was shown to hold `capacity` first."""
+        self.capacity, self.former, self.changed_ms, self.returns = capacity, 0, 0, 0
+        self.shown_ms = now_ms
+        self.mirror: AnyMirror | None = None
+        self.evidence = evidence
+        self.known: RefillPattern | None = None
+        self.made = 0
+        self.states_period = False
+        self.rounding: Rounding | None = None
+
+    def knows(self, pattern: RefillPattern, made: int) -> bool:
+        """Return whether its mirror follows this pattern, and no mirror was added or dropped since."""
+        return pattern is self.known and made == self.made

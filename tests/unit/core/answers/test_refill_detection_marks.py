@@ -1,0 +1,46 @@
+"""The marks of a counter, as the sending of calls shows them."""
+
+from headrace.broker.core.answers.refill_detection import Refill, RefillEvidence, RefillPattern
+from tests.unit.core.answers.listening import Listener, reading
+from tests.unit.core.answers.test_refill_detection import counter
+
+
+def phased(*sent_ms: int, took_ms: int = 3_000) -> list[RefillPattern | None]:
+    """What is believed of a counter of ten seconds after each answer; calls take 5 to 25 ms to the server."""
+    evidence, believed = RefillEvidence(), []
+    for call, at_ms in enumerate(sent_ms):
+        taken_ms = at_ms + 5 + 10 * (call % 3)
+        shown = reading(1_000 * (1 + call % 5), 10_000 - taken_ms % 10_000)
+        believed.append(evidence.observe(shown, at_ms, at_ms + took_ms))
+    return believed
+
+
+def test_the_end_of_a_counter_is_known_by_the_sending_of_calls_though_answers_take_seconds() -> None:
+    """Before: it was believed up to three seconds later, and so were the windows after it."""
+    margin_ms = 1 + 20 // 8
+    latest, *_, closely = (each for each in phased(*range(0, 4_400, 400)) if each is not None)
+    assert (latest.refill, latest.spread_ms) == (Refill.FIXED, None)
+    assert latest.mark_ms > 12_900
+    assert closely == RefillPattern(Refill.FIXED, 10_000, 9_995 + margin_ms, 20 + 2 * margin_ms)
+
+
+def test_an_answer_that_comes_behind_the_end_of_its_window_tells_that_of_the_next() -> None:
+    """Before: the end was shifted to the latest that this answer allowed, and the window was spent twice."""
+    believed = phased(*range(0, 8_000, 400))
+    assert [each.mark_ms for each in believed[-3:] if each is not None] == [9_998, 19_998, 19_998]
+
+
+def test_what_the_levels_have_ruled_out_may_be_believed_again_once_they_are_judged_anew() -> None:
+    listener = Listener()
+    listener.evidence.rule_out(Refill.FIXED)
+    listener.evidence.judge_anew()
+    believed = listener.hear_all(counter())[-1]
+    assert believed is not None
+    assert believed.refill is Refill.FIXED
+
+
+def test_a_limit_is_open_until_a_pattern_of_it_is_believed() -> None:
+    listener = Listener()
+    assert listener.evidence.is_open
+    listener.hear_all(counter(calls=12))
+    assert not listener.evidence.is_open
