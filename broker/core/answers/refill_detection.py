@@ -38,6 +38,7 @@ ANSWERS_MIN: Final = 4
 """Answers with different `used` before anything but a bucket of a usual period is believed; a limit of four calls shows
 no more than three."""
 SHORT_MS: Final = 2_000  # answers may take longer than a window of this period
+CLOSE_MAX_MS: Final = 10_000  # of a longer window, the latest mark costs little
 APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
 LATE_PARTS: Final = 10  # of the longest `reset`, which may be late
 NARROW_PARTS: Final = 20  # an unusual period must be known to one part in this many
@@ -187,9 +188,16 @@ class RefillEvidence:
             self._newest = self._newest or NewestMarks()
             self._newest_mark = self._newest.observe(sent_ms, full_in_ms, self._window_ms())
 
+    @property
+    def is_disproved(self) -> bool:
+        """Whether levels have disproved all counters."""
+        return self._ruled_out.issuperset(_COUNTERS)
+
     def judge_anew(self) -> None:
-        """Exclude nothing: the levels were compared with charges that were none."""
-        self._ruled_out = frozenset()
+        """Exclude nothing: the levels were compared with charges that were none. Two counters stay what one is not."""
+        believed = self._believed
+        if believed is None or believed.refill is not Refill.TWO or believed.period_ms <= SHORT_MS:
+            self._ruled_out = frozenset()
 
     def _observe_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
         """Narrow down the end of the window, if there are windows.
@@ -245,7 +253,9 @@ class RefillEvidence:
         if FIXED not in self._ruled_out:
             if not self._mark.known:
                 return None
-            phase = None if self._phase is None else self._phase.next_mark(period_ms, now_ms)
+            phase = None
+            if self._phase is not None and period_ms <= CLOSE_MAX_MS:
+                phase = self._phase.next_mark(period_ms, now_ms)
             if phase is not None:
                 return RefillPattern(FIXED, period_ms, phase.mark_ms, phase.spread_ms)
             return RefillPattern(FIXED, period_ms, self._mark.high)

@@ -12,7 +12,7 @@ which is kept while it is shown now and then. Each bucket that headers show has 
 
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import BUCKET, FIXED, SHORT_MS, Refill, RefillEvidence, RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
@@ -234,8 +234,11 @@ class ShownBuckets:
         return any(header.mirror is mirror and header.states_period for header in self._headers.values())
 
     def name(self, mirror: Mirror) -> None:
-        """Let the bucket that a refusal names be the one of its size that headers show, if these tell no period yet."""
-        for header in [each for each in self._headers.values() if each.evidence.is_open]:
+        """Let the bucket that a refusal names be the one of its size that headers show, if these tell no period yet.
+
+        Not one of an hour or longer: until its period is known by answers, a minute's rate spends it sooner.
+        """
+        for header in [each for each in self._headers.values() if each.evidence.is_open and mirror.period_ms < HOUR_MS]:
             if header.mirror is not None and same_size(header.mirror, mirror):
                 self._exchange(header, mirror)
 
@@ -274,7 +277,8 @@ class ShownBuckets:
         if odd:
             header.evidence.rule_out(Refill.SLIDING)
         again = Mirror(mirror.metric, mirror.capacity, mirror.period_ms, order.now_ms, project=mirror.project)
-        if mirror.metric is LimitMetric.TOKENS and not mirror.project:  # laws are judged by what is believed
+        is_of_account = mirror.metric is LimitMetric.TOKENS and not mirror.project
+        if is_of_account and header.evidence.is_disproved:  # laws are judged by what is believed; two counters, soon
             self.token_pattern = RefillPattern(BUCKET, mirror.period_ms)
         return self._exchange(header, again).observe(remaining, order, self._sends)
 

@@ -210,7 +210,10 @@ class TwoCounterMirror(SlidingWindowMirror):
         period_ms, delay_ms = self.period_ms, order.delay_ms
         latest_ms = order.sent_ms + delay_ms
         left_ms = (self._mark_ms - latest_ms - 1) % period_ms + 1
-        taken_ms = latest_ms - (self._told_in_ms - left_ms) % period_ms
+        old_ms = (self._told_in_ms - left_ms) % period_ms
+        if old_ms > order.age_ms + delay_ms:
+            return None  # it would be older than levels may be: the mark is later than ours, or not known closely
+        taken_ms = latest_ms - old_ms
         left_ms = min(self._told_in_ms, period_ms)
         begun_ms = taken_ms + left_ms - period_ms
         times_ms, amounts, rounding = sends.sent_ms, sends.amounts[self.metric], charge_rounding(self.metric)
