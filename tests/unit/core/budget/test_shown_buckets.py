@@ -298,6 +298,14 @@ def test_a_period_that_a_refusal_names_is_that_of_the_limit_of_its_size_that_hea
     assert limit.sizes() == [(CAPACITY, 10_000), (2 * CAPACITY, MINUTE_MS)]
 
 
+def test_a_refusal_that_names_a_day_does_not_make_that_the_only_period_of_what_headers_show() -> None:
+    """The rate of a day would be all that is spent until answers tell more: 11 % of the ideal, now 97 (seed 91187)."""
+    limit = Limit()
+    limit.show(limit.send(1_000, 0), 1_000, 3_900, period_ms=234_000)
+    limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, CAPACITY, DAY_MS), None, limit.send(1_000, 100))
+    assert limit.sizes() == [(CAPACITY, 234_000), (CAPACITY, DAY_MS)]
+
+
 def test_a_period_that_answers_have_shown_is_not_changed_by_what_a_refusal_names() -> None:
     limit = counted()
     limit.buckets.observe_refusal(stated(LimitMetric.TOKENS, CAPACITY, 10_000), None, limit.send(1_000, 1_500))

@@ -99,6 +99,17 @@ def test_laws_are_judged_by_the_bucket_that_stands_for_what_did_not_begin_anew()
     }
 
 
+def test_no_bucket_judges_laws_between_one_counter_and_two() -> None:
+    """Each change of what judges them makes all evidence void: twice here, for one answer (seed 91288)."""
+    estimate, refills = Estimate(), list[Refill]()
+    while estimate.now_ms < 6 * PERIOD:
+        estimate.run(estimate.now_ms + 1, every_ms=110)
+        pattern = estimate.limit.buckets.token_pattern
+        if pattern is not None and pattern.refill not in refills[-1:]:
+            refills.append(pattern.refill)
+    assert refills == [Refill.FIXED, Refill.TWO]
+
+
 def test_laws_are_not_judged_by_a_projects_limit() -> None:
     estimate = Estimate(estimates=False, project=True)
     assert set(estimate.run(4 * PERIOD, every_ms=110)) == {Mirror, FixedWindowMirror}

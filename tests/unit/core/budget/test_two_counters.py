@@ -250,6 +250,17 @@ def test_a_level_that_is_old_is_compared_with_what_counted_when_it_was_looked_up
     assert mirror.others in {19, 20, 18, 17}
 
 
+def test_a_time_until_the_mark_that_would_make_a_level_too_old_tells_no_age() -> None:
+    """The mark is a little later than ours. Before: what was a second old passed for 59 s (seed 91330)."""
+    caller = steady()
+    mirror, number = caller.mirror, caller.sends.count - 1
+    left = LIMIT - caller.meter.used()
+    left_ms = (MARK - caller.sends.sent_ms[-1]) % PERIOD
+    mirror.hear(None, left_ms - 1_500)
+    assert mirror.observe(left, old(caller.sends, number, caller.now_ms, 1_000), caller.sends) is None
+    assert mirror.others == 0
+
+
 def test_a_level_older_than_a_window_or_than_what_is_remembered_is_one_of_now() -> None:
     caller = steady()
     mirror, number = caller.mirror, caller.sends.count - 1
