@@ -94,10 +94,8 @@ class MirrorTrust:
         self._marks: deque[tuple[int, Achieved]] | None = None  # at most one a second: when, and all by then
         self._trial: Trial | None = None
         self._sought: int | None = None  # tokens a minute that the last trial, a search, had to achieve
-        self._counted, self._at_once = (
-            dict[int, int](),
-            dict[int, int](),
-        )  # of calls without an answer; see `record_send`
+        self._counted: dict[int, int] = {}  # calls without an answer, sent while requests waited, and their tokens
+        self._at_once: dict[int, int] = {}  # the same of calls sent while none waited
         self._held_since_ms: int | None = None  # since when requests have been held back without a call
         self._held_until_ms = now_ms
         self._held_long = False  # by a limit of an hour or longer

@@ -10,7 +10,7 @@ LATE = 100  # a charge may be counted so much later than its call was sent
 
 def charges(*answers: tuple[int, int, int]) -> OthersCharges:
     others = OthersCharges(PERIOD)
-    others.last(PERIOD + LATE)
+    others.expire_after(PERIOD + LATE)
     for low, high, sent_ms in answers:
         others.observe(low, high, sent_ms)
     return others
@@ -23,7 +23,7 @@ def bounds(others: OthersCharges | OthersInterval, now_ms: int) -> tuple[int, in
 def test_what_others_took_counts_for_a_period_and_a_delay_after_the_call_that_shows_it() -> None:
     """Before: it stayed until another answer contradicted it, which none did while no call was sent."""
     others = OthersCharges(PERIOD)
-    others.last(PERIOD + LATE)
+    others.expire_after(PERIOD + LATE)
     assert others.observe(3_000, 3_010, 1_000) == -3_000
     assert bounds(others, 1_000) == bounds(others, 1_000 + PERIOD + LATE - 1) == (3_000, 3_010)
     assert bounds(others, 1_000 + PERIOD + LATE) == (0, 0)
@@ -107,7 +107,7 @@ def test_no_more_than_a_bounded_number_is_remembered() -> None:
 @pytest.mark.parametrize(("low", "high", "error"), [(200, 210, -200), (-30, -20, 20), (-5, 5, 0)])
 def test_an_interval_is_narrowed_or_replaced_and_lasts(low: int, high: int, error: int) -> None:
     others = OthersInterval()
-    others.last(1)
+    others.expire_after(1)
     assert others.observe(low, high, 0) == error
     known = (max(low, 0), min(high, 0)) if not error else (low, high)
     assert bounds(others, 0) == bounds(others, 10**9) == known
