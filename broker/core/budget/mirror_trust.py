@@ -7,7 +7,7 @@ each other soon; time in which something else holds it back does not count, such
 
 - *Doubt*: over the last minute or two the mirrors have spent less than the stated rate, or nothing at all for longer
   than the request that waits needs, beside the reserve that it must leave; or more than 15 of 1,000 calls were refused
-  (60 of 1,000 before 40 s of waiting), or many in a row.
+  (60 before 40 s of waiting), beyond those that others' spending explains, or many in a row.
   Where only a refusal has named the limit, that none was refused for two minutes is a doubt as well: more may be had.
 - *Trial* (`headrace.broker.core.budget.trial`): then the measurements are followed. If they achieve no less they stay,
   else the mirrors return, and the next trial comes after twice as long.

@@ -3,7 +3,7 @@
 Either the calls so far were priced wrongly: then the rate lets through as many of them as before, at their new prices.
 Or the server charges them otherwise from now on: then what it states is still as many tokens, and so many calls more or
 fewer. No answer tells which of the two it is. So dearer prices raise no rate beyond what is stated, and cheaper ones
-lower none below it that has been as high.
+lower no rate below it that had reached it.
 """
 
 from typing import Final
