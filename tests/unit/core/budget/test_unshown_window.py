@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, SideReading
+from headrace.broker.core.answers.rate_limit_messages import StatedLimit
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.bucket_set import BucketSet
@@ -209,6 +210,13 @@ def test_refusals_that_the_window_foresees_do_not_disprove_it() -> None:
     assert rig.window.slides
 
 
+def test_calls_that_are_refused_in_one_wave_contradict_a_window_once() -> None:
+    rig = sliding()
+    rig.refuse(2 * PERIOD_MS, after_ms=500)
+    assert not rig.refuse(2 * PERIOD_MS + 100)
+    assert rig.window.slides
+
+
 def test_an_admission_beyond_it_disproves_a_window() -> None:
     rig = sliding()
     rig.use_up(PERIOD_MS + 2_000)
@@ -263,6 +271,7 @@ def test_headers_tell_better(told: Verdict) -> None:
     [
         (verdict(Meaning.RATE_LIMITED, requested=1, metric=REQUESTS), 0),
         (replace(REFUSED, snapshot=verdict(Meaning.RATE_LIMITED, requested=CALL).snapshot), 1),
+        (replace(REFUSED, side_limit=StatedLimit("input-tokens", None, PERIOD_MS, CAPACITY)), 0),
     ],
 )
 def test_a_refusal_tells_nothing_of_a_limit_that_it_does_not_name(told: Verdict, shown: int) -> None:
