@@ -71,10 +71,10 @@ class OthersCharges:
             self._add(sent_ms, min(low - least, high - most), high - most)
         elif high < least:
             error = least - high
-            self._lower(range(begin, end), most - high, least - max(0, low))
+            self._lower(range(begin, end), most - high, least - low)
         else:
             self._narrow(range(end - 1, begin - 1, -1), most - high, low - least)
-        self.told = max(0, low, least) if low <= most else low
+        self.told = max(0, low if error else max(low, least))
         return error
 
     def widen(self, excess: int, sent_ms: int) -> None:

@@ -83,6 +83,31 @@ def test_a_call_that_was_priced_too_high_may_hide_what_others_took() -> None:
     assert bounds(others, 1_500 + PERIOD + LATE) == (0, 0)
 
 
+def test_what_the_last_answer_tells_is_told() -> None:
+    """Before: one that found less told what had been believed."""
+    others = charges((3_000, 3_010, 1_000))
+    assert others.told == 3_000
+    others.observe(2_000, 3_005, 1_100)
+    assert others.told == 3_000, "it agrees"
+    others.observe(1_500, 1_510, 1_200)
+    assert others.told == 1_500
+    others.observe(-10, -5, 1_300)
+    assert others.told == 0
+
+
+def test_the_newest_charges_are_those_that_a_call_priced_too_low_had_counted_among() -> None:
+    others = charges((3_000, 3_000, 1_000), (5_000, 5_000, 2_000))
+    others.widen(-500, 2_500)
+    assert bounds(others, 1_000 + PERIOD + LATE) == (1_500, 2_000)
+
+
+def test_no_charge_is_known_to_be_more_than_it_may_be() -> None:
+    others = charges((3_000, 3_000, 1_000))
+    others.widen(3_000, 2_000)
+    assert others.observe(2_500, 2_500, 2_100) == 500
+    assert bounds(others, 2_100) == (0, 2_500), "the oldest has ceased to count"
+
+
 def test_less_counts_from_each_end_on() -> None:
     others = charges((3_000, 3_000, 1_000), (5_000, 5_000, 2_000))
     assert others.ends(2_500) == [(2_500, 5_000), (1_000 + PERIOD + LATE, 2_000), (2_000 + PERIOD + LATE, 0)]
