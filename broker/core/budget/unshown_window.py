@@ -81,7 +81,7 @@ class UnshownWindow:
 
     @property
     def _awaits_admission(self) -> bool:
-        """Whether the next admission decides."""
+        """Whether an admission decides, once the window has room for the refused call again."""
         return not self.slides and self._votes >= VOTES_MIN
 
     def _record_refusal(self, call: Reservation, now_ms: int) -> None:
