@@ -14,7 +14,7 @@ from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
-from headrace.broker.core.budget.unshown_window import FLOWED_PARTS, LATE_MS, UnshownWindow
+from headrace.broker.core.budget.unshown_window import FLOWED_PARTS, LATE_MS, SOON_PARTS, UnshownWindow
 from tests.unit.core.specimens import verdict
 
 CAPACITY = 60_000
@@ -168,6 +168,17 @@ def test_a_call_that_is_smaller_than_the_refused_one_may_have_fitted_all_the_tim
     assert not rig.admit(20_000, CALL)
     assert rig.window.is_open
     assert rig.admit(PERIOD_MS + 1_500, CALL)
+
+
+def test_an_admission_long_after_a_window_would_have_room_tells_nothing() -> None:
+    """After a pause in traffic, a bucket or a counter that has begun anew admits calls as well. Before, it decided."""
+    for at_ms, shown in ((PERIOD_MS + PERIOD_MS // SOON_PARTS, 1), (PERIOD_MS + PERIOD_MS // SOON_PARTS + 1_000, 0)):
+        rig = Rig()
+        rig.use_up()
+        rig.vote()
+        assert rig.admit(at_ms) == shown
+        assert rig.window.is_open
+        assert not rig.admit(at_ms + 10)
 
 
 # ------------------------------------------------------------------ what disproves one
@@ -332,3 +343,22 @@ def test_servers_of_three_kinds(admits: Admits, found: object, seed: int) -> Non
             rig.refuse(at_ms, amount)
             at_ms += chance.randrange(500, 9_000)
     assert rig.window.slides is found
+
+
+@pytest.mark.parametrize("admits", [_begins_anew, _flows])
+def test_servers_of_other_kinds_seldom_pass_for_a_window_where_traffic_pauses(admits: Admits) -> None:
+    """Before: a counter that begins anew did so in more than half of these courses of twelve minutes."""
+    found = 0
+    for seed in range(20):
+        chance, rig, sent, at_ms = Random(seed), Rig(), Sent(), 0
+        while at_ms < 12 * PERIOD_MS and not rig.window.slides and rig.window.is_open:
+            amount = chance.randrange(200, 1_200)
+            if admits(sent, at_ms, amount):
+                sent = [*sent, (at_ms, amount)][-400:]
+                rig.admit(at_ms, amount)
+                at_ms += 10
+            else:
+                rig.refuse(at_ms, amount)
+                at_ms += chance.randrange(500, 9_000) if chance.random() < 0.6 else chance.randrange(30_000, 150_000)
+        found += rig.window.slides
+    assert found <= 6
