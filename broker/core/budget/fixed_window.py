@@ -160,7 +160,7 @@ class FixedWindowMirror:
         begun_ms = order.sent_ms - since_ms % self.period_ms
         amounts, rounding = sends.amounts[self.metric], charge_rounding(self.metric)
         counted = amounts[bisect_left(sends.sent_ms, begun_ms - order.delay_ms) : order.last]
-        low = self.capacity - self.step + 1 - sum(counted) - rounding * len(counted)
+        low = self.capacity - sum(counted) - rounding * len(counted)
         if (low - remaining) * FAR_PARTS <= self.capacity:
             former = amounts[bisect_left(sends.sent_ms, self._first_mark_ms) : order.index + 1]
             self._proven = remaining > self._left + 1 - sum(former) + rounding * len(former)
@@ -177,11 +177,11 @@ class FixedWindowMirror:
         begun_ms = sent_ms - (sent_ms - self._begun_ms) % self.period_ms
         times_ms, amounts, rounding = sends.sent_ms, sends.amounts[self.metric], charge_rounding(self.metric)
         most = amounts[bisect_left(times_ms, begun_ms - order.delay_ms) : order.last]
-        low = self.capacity - self.step + 1 - sum(most) - rounding * len(most)
+        low = self.capacity - sum(most) - rounding * len(most)
         least = [amounts[order.index]]
         if last_ms < begun_ms + self.period_ms:
             least += amounts[bisect_left(times_ms, begun_ms) : order.first]
-        high = self.capacity - sum(least) + rounding * len(least)
+        high = self.capacity + self.step - 1 - sum(least) + rounding * len(least)
         return remaining - low if remaining < low else max(0, remaining - high)
 
     def _renew(self, now_ms: int) -> None:

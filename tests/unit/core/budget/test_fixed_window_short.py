@@ -122,21 +122,3 @@ def test_that_others_have_spent_is_not_said_again_by_the_next_answer_of_a_former
     assert short.mirror.by_others
     assert short.hear(3, number, 4_000) == -2
     assert not short.mirror.by_others
-
-
-def test_what_is_left_in_a_former_window_may_be_stated_less_than_it_was_where_levels_are_coarse() -> None:
-    """Before: a level that was rounded down fell short of a right prediction, and lengthened the delay."""
-    short = Short()
-    short.mirror.step = 4
-    number = short.send(1_100, 1_200, 1_300)
-    assert [short.hear(CALLS - remaining, number, 4_000) for remaining in (0, 4, 8)] == [-4, 0, 1]
-
-
-def test_a_new_window_that_is_on_trial_may_have_less_by_the_step_of_its_levels() -> None:
-    for step, error in ((1, -3), (4, None)):
-        short = Short()
-        mirror = FixedWindowMirror(LimitMetric.REQUESTS, CALLS, SECOND, SECOND, 1)
-        mirror.step, short.mirror = step, mirror
-        number = short.send(3_100, 3_200, 3_300)
-        short.mirror.high(5_000)
-        assert short.hear(CALLS - 4, number, 5_000, delay_ms=50) == error
