@@ -66,8 +66,9 @@ class RefillPattern:
 
     `mark_ms` is the latest instant at which a FIXED window may end, and for TWO one at which a window may begin. A call
     sent up to `spread_ms` before that may come into the next window; None: the marks do not show it, and the admission
-    delay tells. `loose`: charges cease to count within two periods, it is not known when; the pattern is TWO, or may as
-    well be another short window of that period, of which a sliding one allows least.
+    delay tells. For TWO it is how far half of the newest marks differ. `loose`: charges cease to count within two
+    periods, it is not known when; the pattern is TWO, or may as well be another short window of that period, of which a
+    sliding one allows least.
     """
 
     refill: Refill

@@ -7,12 +7,14 @@ on a call that is sent comes into the new window. Where `reset` is old or rounde
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 MARKS_MIN: Final = 8  # with so many, chance leaves three quarters of the circle empty once in two thousand times
 MARKS_MAX: Final = 64  # all of these are slower by an eighth of the arc than the quickest once in 5,000 times
 ARC_PARTS: Final = 4  # of the period, one part in so many may hold the marks
+GAP_PARTS: Final = 4  # of the period, at least one part in so many is free of the newest marks, or they lie anywhere
 OPEN_MAX: Final = 16  # times that further calls may be told
 MARGIN_PARTS: Final = 8  # of that arc: the next call may be quicker than any of these
 
@@ -41,9 +43,7 @@ class WindowPhase:
         """Return the next mark of windows of that period; None while they lie anywhere."""
         if len(self._marks) < MARKS_MIN:
             return None
-        phases = sorted({mark_ms % period_ms for mark_ms in self._marks})
-        former = [phases[-1] - period_ms, *phases]
-        gap_ms, last = max((phase - before, before) for before, phase in zip(former, phases, strict=False))
+        gap_ms, last, _ = _widest_gap([mark_ms % period_ms for mark_ms in self._marks], period_ms)
         arc_ms = period_ms - gap_ms
         if arc_ms * ARC_PARTS > period_ms:
             return None
@@ -76,7 +76,7 @@ class NewestMarks:
             self._phases.clear()
         mark_ms = sent_ms + full_in_ms
         known_ms = self._open.pop(full_in_ms, None)
-        if known_ms is not None and abs(mark_ms - known_ms) * ARC_PARTS < period_ms * (ARC_PARTS - 1):
+        if known_ms is not None and abs(mark_ms - known_ms) * GAP_PARTS < period_ms * (GAP_PARTS - 1):
             self._open[full_in_ms] = min(mark_ms, known_ms)
         else:
             self._open[full_in_ms] = mark_ms
@@ -84,13 +84,17 @@ class NewestMarks:
                 self._phases.append(known_ms % period_ms)
             if len(self._open) > OPEN_MAX:
                 self._phases.append(self._open.pop(next(iter(self._open))) % period_ms)
-        phases = sorted([*self._phases, *(open_ms % period_ms for open_ms in self._open.values())])
-        former = [phases[-1] - period_ms, *phases]
-        around = enumerate(zip(former, phases, strict=False))
-        gap_ms, first = max((phase - before, place) for place, (before, phase) in around)
-        if gap_ms * ARC_PARTS < period_ms:
+        phases = [*self._phases, *(open_ms % period_ms for open_ms in self._open.values())]
+        gap_ms, _, begin_ms = _widest_gap(phases, period_ms)
+        if gap_ms * GAP_PARTS < period_ms:
             return None
-        count, begin_ms = len(phases), phases[first]
-        offsets = sorted((phase - begin_ms) % period_ms for phase in phases)
+        count, offsets = len(phases), sorted((phase - begin_ms) % period_ms for phase in phases)
         middle_ms, spread_ms = offsets[count // 2], offsets[count * 3 // 4] - offsets[count // 4]
         return Phase(mark_ms - (mark_ms - begin_ms - middle_ms) % period_ms, spread_ms)
+
+
+def _widest_gap(phases: Iterable[int], period_ms: int) -> tuple[int, int, int]:
+    """Return the widest gap between instants on the clock, the instant before it, and the one after it."""
+    after = sorted(phases)
+    before = [after[-1] - period_ms, *after[:-1]]
+    return max((end - begin, begin, end) for begin, end in zip(before, after, strict=True))

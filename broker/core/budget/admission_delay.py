@@ -28,7 +28,7 @@ class AdmissionDelay:
         self.ms = DELAY_MAX_MS
         self._least_ms = self._shortest_ms = DELAY_MIN_MS
         self._agreed = 0
-        self._raised_by = 1  # each contradiction lengthens it by one part in so many
+        self._raised_by = 1  # among others, each contradiction lengthens it by one part in so many
         self._among_others = 0  # agreeing answers left during which contradictions are attributed to other clients
 
     def adapt_to(self, period_ms: int) -> None:

@@ -87,7 +87,7 @@ class AdmissionGuide:
         self._ramp = BurstRamp(None if known else now_ms)
         self._rate: RateControl | None = None
         self._capacities: dict[tuple[str, bool, Refill, int], int] = {}  # of what the mirrors were judged by
-        self._doubted = DoubtedMirrors(buckets)
+        self._doubted: DoubtedMirrors | None = None  # until a trial begins
         self._delayed = _NONE_DELAYED  # mirrors whose delay was long, when this was asked last
         self._is_guess = False
         self._credible: int | None = None  # no more tokens a minute are believed
@@ -232,7 +232,7 @@ class AdmissionGuide:
         if not self._trust.begins_trial(bounds, now_ms, foreign=foreign, told=told):
             return False
         self._buckets.missing.withdraw()
-        self._doubted.doubt()
+        self._doubted = DoubtedMirrors(self._buckets)
         steady = lately.refused_ppm < REFUSED_FEW_PPM and lately.waited_ms >= STEADY_MS
         self._credible = TIMES_ACHIEVED * lately.per_minute if steady and lately.started >= CALLS_MIN else None
         self._begin_rate(self._trust.sought or (lately.per_minute if steady else 0), now_ms)
@@ -346,7 +346,7 @@ class AdmissionGuide:
         self._trust.end_trial(now_ms)
         if self.measures:
             self._buckets.missing.withdraw()
-            if self._doubted.are_replaced():
+            if self._doubted is not None and self._doubted.are_replaced():
                 self._trust.renew()
         else:
             self._buckets.missing.settle(now_ms)

@@ -33,9 +33,9 @@ from typing import Final
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.bounded_bucket import BoundedTokenBucket
+from headrace.broker.core.budget.charge_rounding import charge_rounding
 from headrace.broker.core.budget.extremes import RangeExtremes
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
-from headrace.broker.core.units import ROUNDING_TOKENS
 
 RETRACED_AT_ONCE: Final = 256
 RETRACE_EVERY_MS: Final = 100
@@ -74,7 +74,7 @@ class Mirror:
         self.corrections, self.step = 0, 1
         self._level = BoundedTokenBucket(capacity, period_ms, now_ms)
         self.room = 0
-        self._rounding = ROUNDING_TOKENS if metric is LimitMetric.TOKENS else 0
+        self._rounding = charge_rounding(metric)
         self._silent = True  # no answer or checkpoint has ever stated the level
         self._anchor: int | None = None  # the newest call whose answer set the interval instead of narrowing it
         self._stated_by = -1  # the newest call whose answer set an end of the interval

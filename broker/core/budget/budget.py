@@ -252,7 +252,7 @@ class Budget:
         self._granted, self.unstated = None, True
         paid = self._calibration.to_pay(charge, stated=stated)
         if self._cooldown.active and self._cooldown.record_send(now_ms):
-            self._buckets.trust_no_more_than(paid, now_ms, again=self._cooldown.again)
+            self._buckets.trust_no_more_than(paid, now_ms, again=self._cooldown.probe_refused)
         oldest = next(iter(self._calls.values()), None)
         self._first_calls.refused &= oldest is not None
         prices = Prices.flat(charge) if prices is None else prices

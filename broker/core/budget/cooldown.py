@@ -25,11 +25,11 @@ class Cooldown:
     Attributes:
         active: There was a refusal, and no call has been admitted since; while False, the back-off need not be
             consulted.
-        again: The call that was sent alone after a refusal has been refused as well.
+        probe_refused: The call that was sent alone after a refusal has been refused as well.
     """
 
     def __init__(self) -> None:
-        self.active = self.again = False
+        self.active = self.probe_refused = False
         self._in_a_row = 0
         self._since_ms = -1
         self._began_ms = 0
@@ -43,7 +43,7 @@ class Cooldown:
             if not self._in_a_row:
                 self._began_ms = now_ms
             self._in_a_row += 1
-            self.active, self.again = True, self._probe_ms is not None
+            self.active, self.probe_refused = True, self._probe_ms is not None
             self._since_ms = now_ms
             self._probing, self._probe_ms = True, None
         first_ms = max(FIRST_MS, min(FIRST_MAX_MS, self._took_ms // 2))

@@ -8,25 +8,20 @@ _Kinds = frozenset[tuple[LimitMetric, bool, Refill]]
 
 
 class DoubtedMirrors:
-    """The kinds of mirrors that a limit had when they were doubted last."""
+    """The kinds of mirrors that a limit had when measurements took over."""
 
     __slots__ = ("_buckets", "_kinds", "_made")
 
     def __init__(self, buckets: BucketSet) -> None:
+        """Doubt those of the present."""
         self._buckets = buckets
-        self._kinds: _Kinds | None = None
-        self._made = 0
-
-    def doubt(self) -> None:
-        """Remember the present ones as doubted."""
-        self._kinds, self._made = self._present(), self._buckets.made
+        self._kinds, self._made = self._present(), buckets.made
 
     def are_replaced(self) -> bool:
         """Return whether mirrors of other kinds have taken their place since this was asked last."""
-        if self._kinds is None or self._buckets.made == self._made:
+        if self._buckets.made == self._made:
             return False
-        before = self._kinds
-        self.doubt()
+        before, self._kinds, self._made = self._kinds, self._present(), self._buckets.made
         return self._kinds != before
 
     def _present(self) -> _Kinds:

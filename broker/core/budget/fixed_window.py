@@ -25,6 +25,7 @@ class FixedWindowMirror:
     Attributes:
         step: What is left is stated in multiples of it, rounded down.
         spread_ms: For how long before its end a call may miss it; None: as long as the admission delay.
+        by_others: Others must have taken what the last answer showed to be missing: no delay explains it.
     """
 
     refill: Final = Refill.FIXED
@@ -40,10 +41,8 @@ class FixedWindowMirror:
         self.spread_ms: int | None = None
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
         self._low = self._high = remaining
-        self._recent = SlidingSum(
-            DELAY_MAX_MS, FINE_MS
-        )  # recent calls, which may be counted on either side of the mark
-        self._anchored = True
+        self._recent = SlidingSum(DELAY_MAX_MS, FINE_MS)  # calls that may be counted on either side of the mark
+        self._anchored = True  # otherwise the next answer sets what is left, and contradicts nothing
         self._proven = False  # an answer has shown that it began anew
         self._renewed = False
         self._first_mark_ms, self._left = mark_ms, remaining  # which it has passed first, and what was left then
@@ -119,6 +118,7 @@ class FixedWindowMirror:
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         self._renew(order.now_ms)
+        self.by_others = False  # of this window alone it is known
         if self.spread_ms is not None and self.spread_ms < order.delay_ms:
             order = sends.admission_order(order.number, order.sent_ms, order.now_ms, self.spread_ms)
         self._recent.span_ms = order.delay_ms

@@ -7,7 +7,7 @@ each other soon; time in which something else holds it back does not count, such
 
 - *Doubt*: over the last minute or two the mirrors have spent less than the stated rate, or nothing at all for longer
   than the request that waits needs, beside the reserve that it must leave; or more than 15 of 1,000 calls were refused
-  (60 of 1,000 before 40 s of waiting), or many in a row.
+  (60 before 40 s of waiting), beyond those that others' spending explains, or many in a row.
   Where only a refusal has named the limit, that none was refused for two minutes is a doubt as well: more may be had.
 - *Trial* (`headrace.broker.core.budget.trial`): then the measurements are followed. If they achieve no less they stay,
   else the mirrors return, and the next trial comes after twice as long.
@@ -94,10 +94,8 @@ class MirrorTrust:
         self._marks: deque[tuple[int, Achieved]] | None = None  # at most one a second: when, and all by then
         self._trial: Trial | None = None
         self._sought: int | None = None  # tokens a minute that the last trial, a search, had to achieve
-        self._counted, self._at_once = (
-            dict[int, int](),
-            dict[int, int](),
-        )  # of calls without an answer; see `record_send`
+        self._counted: dict[int, int] = {}  # calls without an answer, sent while requests waited, and their tokens
+        self._at_once: dict[int, int] = {}  # the same of calls sent while none waited
         self._held_since_ms: int | None = None  # since when requests have been held back without a call
         self._held_until_ms = now_ms
         self._held_long = False  # by a limit of an hour or longer

@@ -34,8 +34,8 @@ class OthersCharges:
         self._first = 0  # the oldest that counts
         self._now_ms = 0
 
-    def last(self, lasts_ms: int) -> None:
-        """Let each count for so long."""
+    def expire_after(self, lasts_ms: int) -> None:
+        """Let each count for so long after its call was sent."""
         self._lasts_ms = lasts_ms
 
     def least(self, now_ms: int) -> int:
@@ -71,10 +71,10 @@ class OthersCharges:
             self._add(sent_ms, min(low - least, high - most), high - most)
         elif high < least:
             error = least - high
-            self._lower(range(begin, end), most - high, least - max(0, low))
+            self._lower(range(begin, end), most - high, least - low)
         else:
             self._narrow(range(end - 1, begin - 1, -1), most - high, low - least)
-        self.told = max(0, low, least) if low <= most else low
+        self.told = max(0, low if error else max(low, least))
         return error
 
     def widen(self, excess: int, sent_ms: int) -> None:
@@ -145,9 +145,10 @@ class OthersCharges:
 
 
 class OthersInterval:
-    """Bounds of what others have taken of a limit, which each answer narrows or replaces.
+    """Bounds of what others have taken of a limit of two counters, which each answer narrows or replaces.
 
-    Below zero, they seem to have given some: the server counts less than our prices.
+    In place of `OthersCharges`, whose amounts are none below zero. Here they seem to have given some where the server
+    counts less than our prices: that is so in each window, and no charge that will expire.
 
     Attributes:
         told: The lower bound.
@@ -158,8 +159,8 @@ class OthersInterval:
     def __init__(self) -> None:
         self.told = self._high = 0
 
-    def last(self, lasts_ms: int) -> None:
-        """They last until an answer contradicts them."""
+    def expire_after(self, lasts_ms: int) -> None:
+        """Do nothing: they count until an answer contradicts them."""
 
     def least(self, now_ms: int) -> int:
         """Return the least that counts."""

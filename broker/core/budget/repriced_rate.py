@@ -2,8 +2,8 @@
 
 Either the calls so far were priced wrongly: then the rate lets through as many of them as before, at their new prices.
 Or the server charges them otherwise from now on: then what it states is still as many tokens, and so many calls more or
-fewer. Which of the two, nobody tells. So dearer prices raise no rate beyond what is stated, and cheaper ones lower none
-below that which has been as high.
+fewer. No answer tells which of the two it is. So dearer prices raise no rate beyond what is stated, and cheaper ones
+lower no rate below it that had reached it.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ AS_HIGH_PPM: Final = 940_000  # of the stated rate: measured ones come to so muc
 
 
 def repriced_rate(rate: int, ppm: int, stated: int | None) -> int:
-    """Return a rate at other prices, of which calls pay this part of what they paid; None: nothing states one."""
+    """Return a rate at other prices, at which calls pay `ppm` of what they paid; `stated` None: no rate is stated."""
     repriced = rate * ppm // PPM
     if stated is None:
         return repriced

@@ -18,11 +18,11 @@ from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
-from headrace.broker.core.budget.header_bucket import HeaderBucket
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate, same_size
 from headrace.broker.core.budget.others_evidence import OthersEvidence
 from headrace.broker.core.budget.renewal_doubt import FAR_PARTS
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.budget.shown_bucket import ShownBucket
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from headrace.broker.core.budget.stated_age import StatedAge
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
@@ -60,7 +60,7 @@ class ShownBuckets:
         self._mirrors = mirrors
         self._sends = sends
         self._age: StatedAge | None = None  # until headers state tokens and a period
-        self._headers: dict[_Shown, HeaderBucket] = {}  # only those that headers have shown
+        self._headers: dict[_Shown, ShownBucket] = {}  # only those that headers have shown
         self._turns: dict[_Name, tuple[int, ...]] = {}  # capacities of buckets that are shown by turns
         self.token_pattern: RefillPattern | None = None
         self.token_capacity: int | None = None
@@ -121,7 +121,7 @@ class ShownBuckets:
     def _name(reading: Reading, *, project: bool) -> _Name:
         return reading.metric, reading.period_ms if reading.named else None, project
 
-    def _header_of(self, reading: Reading, order: AdmissionOrder, *, project: bool) -> HeaderBucket:
+    def _header_of(self, reading: Reading, order: AdmissionOrder, *, project: bool) -> ShownBucket:
         """Return the bucket that a reading is of.
 
         A server may show the one of its buckets that is emptiest. So a capacity that comes back soon, or again and
@@ -134,7 +134,7 @@ class ShownBuckets:
         shown = name, reading.capacity if reading.capacity in turns else None
         header = self._headers.get(shown)
         if header is None:
-            header = self._headers[shown] = HeaderBucket(reading.capacity, order.now_ms, self._no_evidence())
+            header = self._headers[shown] = ShownBucket(reading.capacity, order.now_ms, self._no_evidence())
             return header
         if header.rounding is None:
             header.rounding = Rounding()
@@ -170,7 +170,7 @@ class ShownBuckets:
         The mirror is that of the former if it has that capacity still, or again: answers come in any order.
         """
         header = self._headers.pop(shown)
-        other = HeaderBucket(capacity, now_ms, self._no_evidence())
+        other = ShownBucket(capacity, now_ms, self._no_evidence())
         if header.mirror is not None and header.mirror.capacity == capacity:
             other.mirror, header.mirror, header.known = header.mirror, None, None
         header.returns, header.shown_ms = 0, now_ms
@@ -181,7 +181,7 @@ class ShownBuckets:
     def _record_turn(self, name: _Name, shown: int, now_ms: int) -> None:
         """Record which of those that come by turns an answer shows; drop those that no answer shows any more."""
         turns = self._turns.get(name, ())
-        gone: list[HeaderBucket] = []
+        gone: list[ShownBucket] = []
         for capacity in turns:
             header = self._headers[name, capacity]
             if capacity == shown:
@@ -286,7 +286,7 @@ class ShownBuckets:
         self,
         reading: Reading,
         pattern: RefillPattern | None,
-        header: HeaderBucket,
+        header: ShownBucket,
         now_ms: int,
         *,
         project: bool,
@@ -336,7 +336,7 @@ class ShownBuckets:
             )
         return self._exchange(header, mirror)
 
-    def _exchange(self, header: HeaderBucket, mirror: AnyMirror) -> AnyMirror:
+    def _exchange(self, header: ShownBucket, mirror: AnyMirror) -> AnyMirror:
         """Make `mirror` the one that a header shows.
 
         A believed bucket of the same rate was meant to be it, and is dropped, unless another header shows it.

@@ -218,7 +218,7 @@ class SlidingWindowMirror:
     def _allow_for(self, delay_ms: int) -> None:
         """Let calls take so long to the server."""
         self._long.span_ms = self.period_ms + delay_ms
-        self._others.last(self.period_ms + delay_ms)
+        self._others.expire_after(self.period_ms + delay_ms)
         self._short.span_ms = self._certain_ms(delay_ms)
 
     def _certain_ms(self, delay_ms: int) -> int:

@@ -25,6 +25,8 @@ LENT_PARTS: Final = 20  # of a limit, one part in so many of its reserve is spen
 class TwoCounterSum(SlidingSum):
     """The estimate that two counters give of our payments, in place of an exact sliding sum.
 
+    It answers the questions of a `SlidingSum`, which `SlidingWindowMirror` asks, and shares nothing else with it.
+
     Attributes:
         late_ms: A payment is taken to be counted so much later than it was made: perhaps in the window after its own.
         ahead_ms: The estimate is that of an instant so much later than asked for.
@@ -124,9 +126,10 @@ class TwoCounterMirror(SlidingWindowMirror):
     ) -> None:
         """A window begins for calls sent at `mark_ms`, and each period before and after it."""
         self._mark_ms, self.doubt = mark_ms, RenewalDoubt()
-        self._told_in_ms: int | None = None
-        self._spread_ms = 0
-        self._asks_anew = period_ms > SHORT_MS  # otherwise what seems to be others' shows another kind of window
+        self._told_in_ms: int | None = None  # the time until the next mark that the last answer states
+        self._spread_ms = 0  # how far the marks differ that answers show
+        # whether an answer has set what others take; of a second or two, what they seem to shows another kind of window
+        self._anchored = period_ms <= SHORT_MS
         super().__init__(metric, capacity, period_ms, now_ms, sends, project=project)
 
     def begun_ms(self, at_ms: int) -> int:
@@ -159,19 +162,23 @@ class TwoCounterMirror(SlidingWindowMirror):
         self._least.shift(off_ms)
 
     def reprice(self, sends: SentCalls) -> None:
-        """Count the calls again, because every one was charged more, or less, than it paid; others are asked anew."""
+        """Count the calls again, because every one was charged more, or less, than it paid.
+
+        What others seemed to take may have been the difference, so the next answer sets it.
+        """
         super().reprice(sends)
-        self._asks_anew = True
+        self._anchored = False
 
     def _learn_others(self, low: int, high: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Narrow, or replace, what others have taken, for a mark that may be a little off.
 
-        At first nobody else is assumed without need. What was believed before a change of prices contradicts nothing.
+        The first answer, and the first after a change of prices, contradicts nothing; it assumes others only if our own
+        charges explain no such level.
         """
         slack = self._most.expires_at_most(self._spread_ms)
-        if not self._asks_anew:
+        if self._anchored:
             return super()._learn_others(low - slack, high + slack, order, sends)
-        self._asks_anew, self.by_others = False, False
+        self._anchored, self.by_others = True, False
         self._others = self._begin_others()
         self._others.observe(low - slack, high + slack, order.sent_ms)
         return None
@@ -233,13 +240,13 @@ class TwoCounterMirror(SlidingWindowMirror):
         return least, most
 
     def _begin_others(self) -> OthersInterval:
-        """Begin with no charges of others."""
+        """Begin with no charges of others: they may be negative, and so do not expire one by one (see the class)."""
         return OthersInterval()
 
     def _begin_sums(self) -> None:
         """Begin with sums of what counts at most, by which calls are paid, and at least."""
         self._most, self._least = (TwoCounterSum(self.period_ms, self._mark_ms) for _ in range(2))
-        self._long, self._short = self._most, self._least
+        self._long, self._short = self._most, self._least  # by these names `SlidingWindowMirror` knows them
 
     def _allow_for(self, delay_ms: int) -> None:
         """Let calls take so long to the server: then those sent just before a mark may count in the window after it."""

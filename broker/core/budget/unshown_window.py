@@ -6,8 +6,9 @@ expire. Both predict each answer, since all of our charges are known:
 
 - A refusal is a *vote* for the window if what was sent within the period uses the limit up, and a bucket that could not
   pay the refusal before would hold enough again for this call and one part in 32 of its size.
-- Two votes, and an admission after them when the window has room for the last refused call again, decide for it. A
-  counter that begins anew admits calls before that, and so do two weighted counters: then nothing has been found.
+- Two votes, and an admission after them soon after the window has room for the last refused call again, decide for it.
+  A counter that begins anew admits calls before that, and so do two weighted counters: then nothing has been found.
+  After a pause in traffic they all look the same.
 - An admission beyond the limit, or two refusals though a tenth of the window was left, disprove it for good.
 
 What others spend makes a limit refuse calls before ours use it up: that is no vote.
@@ -31,6 +32,7 @@ LEFT_PPM: Final = 900_000  # of it, at which a window that is believed refuses n
 FLOWED_PARTS: Final = 32  # a bucket that may have flowed in by one part more than it needs can pay
 VOTES_MIN: Final = 2
 AGAINST_MAX: Final = 2
+SOON_PARTS: Final = 4  # of a period: an admission decides if the window was used up one part in so many before it
 LATE_MS: Final = 500  # by which charges may be counted later than they were sent
 
 
@@ -81,7 +83,7 @@ class UnshownWindow:
 
     @property
     def _awaits_admission(self) -> bool:
-        """Whether the next admission decides."""
+        """Whether an admission decides, once the window has room for the refused call again."""
         return not self.slides and self._votes >= VOTES_MIN
 
     def _record_refusal(self, call: Reservation, now_ms: int) -> None:
@@ -114,7 +116,10 @@ class UnshownWindow:
         if (sent + call.paid) * PPM > self._capacity * BEYOND_PPM:
             self._disprove()
         elif self._awaits_admission and call.sent_ms >= self._refused_ms:
-            self.slides = sent + max(call.paid, self._refused) <= self._capacity
+            needed, soon_ms = max(call.paid, self._refused), self._period_ms // SOON_PARTS
+            since, before = (self._sent_within(call, span_ms) or 0 for span_ms in (soon_ms, self._period_ms + soon_ms))
+            was_used_up = (before - since + needed) * PPM >= self._capacity * USED_UP_PPM
+            self.slides = was_used_up and sent + needed <= self._capacity
 
     def _disprove(self) -> None:
         self.slides, self.is_open = False, False

@@ -106,7 +106,6 @@ def _by_counters(
     if not delay_ms < into_ms < period_ms - delay_ms:
         return None
     former, first, between, this = _around_marks(at_ms, at_ms[end] - into_ms, period_ms, delay_ms)
-    this = min(this, end)
     last, right = bisect_left(at_ms, at_ms[end] - delay_ms), bisect_right(at_ms, at_ms[end] + delay_ms)
     left_ms = period_ms - into_ms
     counters = _Counters(

@@ -121,7 +121,7 @@ class DebitHistory:
         self._forgotten = 0
         self._debits_max = DEBITS_MAX
         self.step = 1
-        self._counts_whole = False  # what was debited within the last period bounds what is left (`_whole`)
+        self._counts_whole = False  # what a window counts bounds what is left (`_counted`), in one span more
         self._pattern: RefillPattern | None = None  # of a window; None: a bucket, or not known yet
 
     def refill_by(self, pattern: RefillPattern | None) -> None:

@@ -52,3 +52,8 @@ def test_steps_of_one_part_in_two_hundred_are_coarse_and_smaller_ones_are_not() 
     assert found([(980, 1_200), *TENTHS]) == 60_000, "in steps of 20"
     assert found([(996, 240), *TENTHS]) is None, "in steps of 4"
     assert found([(995, 300), *TENTHS]) == 60_000, "in steps of 5"
+
+
+def test_a_time_may_be_rounded_to_the_nearest_second() -> None:
+    """Of 20.5 used, 1.23 s until it is full."""
+    assert found([*TENTHS, (960, 1_000)]) == 60_000

@@ -4,9 +4,11 @@ import pytest
 
 from headrace.broker.core.answers.window_phase import (
     ARC_PARTS,
+    GAP_PARTS,
     MARGIN_PARTS,
     MARKS_MAX,
     MARKS_MIN,
+    OPEN_MAX,
     NewestMarks,
     Phase,
     WindowPhase,
@@ -94,3 +96,24 @@ def test_marks_of_some_seconds_that_lie_anywhere_tell_nothing_and_another_period
         found = marks.observe(sent_ms, 1 + sent_ms * 31 % 5_987, PERIOD)
     assert found is None
     assert marks.observe(9_000, 1_000, 2 * PERIOD) == Phase(10_000, 0)
+
+
+def test_a_time_that_is_told_again_in_the_next_window_shows_another_mark() -> None:
+    marks = NewestMarks()
+    marks.observe(0, 1_000, PERIOD)
+    assert marks.observe(PERIOD + 100, 1_000, PERIOD) == Phase(PERIOD + 1_100, 100)
+
+
+def test_marks_tell_nothing_unless_a_quarter_of_the_period_has_none() -> None:
+    for count, tells in ((GAP_PARTS, True), (GAP_PARTS + 1, False)):
+        marks, found = NewestMarks(), None
+        for number in range(count):
+            found = marks.observe(0, 1 + number * PERIOD // count, PERIOD)
+        assert (found is not None) is tells
+
+
+def test_a_bounded_number_of_times_waits_to_be_told_again() -> None:
+    marks = NewestMarks()
+    for number in range(2 * OPEN_MAX):
+        marks.observe(number, PERIOD - number, PERIOD)
+    assert len(marks._open) == OPEN_MAX

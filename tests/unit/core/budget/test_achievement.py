@@ -244,3 +244,9 @@ def test_much_is_refused_if_it_is_more_than_chance_in_more_than_one_wave(
     achieved = Achieved(waited_ms, waited_ms, calls=200, refused=refused, events=events)
     assert achieved.is_refused_much is much
     assert not replace(achieved, theirs=refused).is_refused_much or refused >= MANY
+
+
+def test_what_others_explain_does_not_make_few_refusals_many() -> None:
+    achieved = Achieved(2 * COMPARED_MS, 2 * COMPARED_MS, calls=50, refused=4, events=4)
+    assert achieved.is_refused_much
+    assert not replace(achieved, theirs=1).is_refused_much

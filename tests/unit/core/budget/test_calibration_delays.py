@@ -62,3 +62,13 @@ def test_what_agrees_with_calls_agrees_with_tokens_as_a_call_is_admitted_to_both
     once.record_agreement()
     assert budget._calibration._delay_of(CALLS).ms in {once.ms, once.ms - once.ms // SHRINKS_BY}
     assert budget._calibration._delay_of(TOKENS).ms < budget._calibration._delay_of(CALLS).ms
+
+
+def test_what_others_must_have_taken_lengthens_no_delay() -> None:
+    delays = agreed(LevelBounds(CALLS, 500, 500, 500, MINUTE_MS))._calibration
+    delays._buckets._shown.others.by_others = True
+    delays._learn_delay(TOKENS, -1_000, 2_000_000)
+    assert delays._delay_of(TOKENS).ms == DELAY_MIN_MS
+    delays._buckets._shown.others.by_others = False
+    delays._learn_delay(TOKENS, -1_000, 2_000_000)
+    assert delays._delay_of(TOKENS).ms > DELAY_MIN_MS

@@ -98,10 +98,10 @@ def test_a_refusal_that_says_how_much_is_used_and_not_all_of_it_can_be_fathomed(
 def test_a_call_is_refused_again_if_it_was_sent_alone_after_a_refusal() -> None:
     patience = Cooldown()
     patience.record_refusal(50, 0, 10)
-    assert not patience.again
+    assert not patience.probe_refused
     assert patience.record_send(600)
     patience.record_refusal(50, 600, 610)
-    assert patience.again
+    assert patience.probe_refused
 
 
 def test_it_is_not_if_the_server_has_been_silent_about_that_call_or_has_admitted_it() -> None:
@@ -111,8 +111,8 @@ def test_it_is_not_if_the_server_has_been_silent_about_that_call_or_has_admitted
     patience.record_send(600)
     assert patience.may_call_at(600 + SILENCE_MS) == 600 + SILENCE_MS
     patience.record_refusal(50, 600 + SILENCE_MS, 610 + SILENCE_MS)
-    assert not patience.again
+    assert not patience.probe_refused
     patience.record_send(3_000)
     patience.record_admission(3_000)
     patience.record_refusal(50, 3_100, 3_110)
-    assert not patience.again
+    assert not patience.probe_refused

@@ -8,10 +8,8 @@ from headrace.broker.core.budget.sent_calls import SentCalls
 
 def test_mirrors_are_replaced_by_those_of_another_kind_and_that_is_told_once() -> None:
     buckets = BucketSet(SentCalls())
-    doubted = DoubtedMirrors(buckets)
     buckets.believe(TOKENS, 60_000, MINUTE_MS, 0)
-    assert not doubted.are_replaced(), "nothing was doubted"
-    doubted.doubt()
+    doubted = DoubtedMirrors(buckets)
     assert not doubted.are_replaced()
     buckets.slide(MINUTE_MS, 0, slides=True)
     assert doubted.are_replaced()
@@ -20,9 +18,8 @@ def test_mirrors_are_replaced_by_those_of_another_kind_and_that_is_told_once() -
 
 def test_another_bucket_of_the_same_kind_replaces_none() -> None:
     buckets = BucketSet(SentCalls())
-    doubted = DoubtedMirrors(buckets)
     buckets.believe(TOKENS, 60_000, MINUTE_MS, 0)
-    doubted.doubt()
+    doubted = DoubtedMirrors(buckets)
     buckets.believe(TOKENS, 900_000, 60 * MINUTE_MS, 0)
     assert not doubted.are_replaced()
     buckets.believe(REQUESTS, 900, MINUTE_MS, 0)

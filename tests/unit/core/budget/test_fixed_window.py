@@ -352,3 +352,12 @@ def test_a_level_that_may_be_of_the_former_window_tells_nothing(age_ms: int, tel
     order = sends.admission_order(number, MARK + 1_500, MARK + 1_600, WAY, age_ms)
     assert (counter.mirror.observe(0, order, sends) is not None) is tells
     assert (counter.interval(MARK + 1_600) != before) is tells
+
+
+def test_a_level_that_is_old_may_show_that_a_window_has_begun_anew() -> None:
+    """Otherwise none would, where levels are always older than the calls of a window so far."""
+    counter = Counter(left=1_000)
+    number = counter.send(500, MARK + 1_000)
+    sends = counter.sends
+    counter.mirror.observe(CAPACITY - 500, sends.admission_order(number, MARK + 1_000, MARK + 1_100, WAY, 1_500), sends)
+    assert not counter.mirror.on_trial

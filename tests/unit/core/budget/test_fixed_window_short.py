@@ -112,3 +112,13 @@ def test_where_the_end_of_a_window_is_not_known_closely_its_reserve_is_kept() ->
     short = Short(spread_ms=None)
     short.send(*[1_100] * 8)
     assert short.mirror.payable_at(1, 2, 1_900) == 2_000
+
+
+def test_that_others_have_spent_is_not_said_again_by_the_next_answer_of_a_former_window() -> None:
+    """Before: what a long delay may have caused passed for others' spending, after an answer that proved some."""
+    short = Short()
+    number = short.send(1_100)
+    assert short.hear(9, number, 1_200) == -7
+    assert short.mirror.by_others
+    assert short.hear(3, number, 4_000) == -2
+    assert not short.mirror.by_others

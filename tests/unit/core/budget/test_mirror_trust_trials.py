@@ -287,7 +287,30 @@ def test_that_holds_for_mirrors_that_come_in_a_trial_and_for_no_later_ones() -> 
     assert not rig.end(tokens=400)
     rig.foresee(events=0)
     assert rig.trust.measures_since_ms is None
-    rig.trust.renew()
-    rig.trust.follow_measurements(rig.now_ms)
+    for _ in range(2):
+        rig.now_ms += 8 * TRIAL_FIRST_MS
+        rig.trust.follow_measurements(rig.now_ms)
+        rig.foresee(events=0)
+        assert rig.trust.measures_since_ms is not None
+        rig.foresee(events=FORESEEN_MIN)
+        assert rig.trust.measures_since_ms is None
+        rig.trust.renew()
+
+
+def test_they_are_judged_by_calls_that_were_admitted_since() -> None:
+    rig = Rig()
+    rig.trust.follow_measurements(0)
     rig.foresee(events=0)
+    rig.trust.renew()
+    rig.call()
     assert rig.trust.measures_since_ms is not None
+    rig.foresee(events=0)
+    assert rig.trust.measures_since_ms is None
+
+
+def test_refusals_that_others_explain_are_counted_for_themselves() -> None:
+    rig = Rig()
+    for theirs in (True, False, True):
+        attempt = rig.send()
+        rig.trust.record_refusal(attempt, rig.now_ms, rig.now_ms, held=False, is_event=True, theirs=theirs)
+    assert (rig.trust.lately(rig.now_ms).refused, rig.trust.lately(rig.now_ms).theirs) == (3, 2)

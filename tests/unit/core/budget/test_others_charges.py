@@ -10,7 +10,7 @@ LATE = 100  # a charge may be counted so much later than its call was sent
 
 def charges(*answers: tuple[int, int, int]) -> OthersCharges:
     others = OthersCharges(PERIOD)
-    others.last(PERIOD + LATE)
+    others.expire_after(PERIOD + LATE)
     for low, high, sent_ms in answers:
         others.observe(low, high, sent_ms)
     return others
@@ -23,7 +23,7 @@ def bounds(others: OthersCharges | OthersInterval, now_ms: int) -> tuple[int, in
 def test_what_others_took_counts_for_a_period_and_a_delay_after_the_call_that_shows_it() -> None:
     """Before: it stayed until another answer contradicted it, which none did while no call was sent."""
     others = OthersCharges(PERIOD)
-    others.last(PERIOD + LATE)
+    others.expire_after(PERIOD + LATE)
     assert others.observe(3_000, 3_010, 1_000) == -3_000
     assert bounds(others, 1_000) == bounds(others, 1_000 + PERIOD + LATE - 1) == (3_000, 3_010)
     assert bounds(others, 1_000 + PERIOD + LATE) == (0, 0)
@@ -83,6 +83,31 @@ def test_a_call_that_was_priced_too_high_may_hide_what_others_took() -> None:
     assert bounds(others, 1_500 + PERIOD + LATE) == (0, 0)
 
 
+def test_what_the_last_answer_tells_is_told() -> None:
+    """Before: one that found less told what had been believed."""
+    others = charges((3_000, 3_010, 1_000))
+    assert others.told == 3_000
+    others.observe(2_000, 3_005, 1_100)
+    assert others.told == 3_000, "it agrees"
+    others.observe(1_500, 1_510, 1_200)
+    assert others.told == 1_500
+    others.observe(-10, -5, 1_300)
+    assert others.told == 0
+
+
+def test_the_newest_charges_are_those_that_a_call_priced_too_low_had_counted_among() -> None:
+    others = charges((3_000, 3_000, 1_000), (5_000, 5_000, 2_000))
+    others.widen(-500, 2_500)
+    assert bounds(others, 1_000 + PERIOD + LATE) == (1_500, 2_000)
+
+
+def test_no_charge_is_known_to_be_more_than_it_may_be() -> None:
+    others = charges((3_000, 3_000, 1_000))
+    others.widen(3_000, 2_000)
+    assert others.observe(2_500, 2_500, 2_100) == 500
+    assert bounds(others, 2_100) == (0, 2_500), "the oldest has ceased to count"
+
+
 def test_less_counts_from_each_end_on() -> None:
     others = charges((3_000, 3_000, 1_000), (5_000, 5_000, 2_000))
     assert others.ends(2_500) == [(2_500, 5_000), (1_000 + PERIOD + LATE, 2_000), (2_000 + PERIOD + LATE, 0)]
@@ -107,7 +132,7 @@ def test_no_more_than_a_bounded_number_is_remembered() -> None:
 @pytest.mark.parametrize(("low", "high", "error"), [(200, 210, -200), (-30, -20, 20), (-5, 5, 0)])
 def test_an_interval_is_narrowed_or_replaced_and_lasts(low: int, high: int, error: int) -> None:
     others = OthersInterval()
-    others.last(1)
+    others.expire_after(1)
     assert others.observe(low, high, 0) == error
     known = (max(low, 0), min(high, 0)) if not error else (low, high)
     assert bounds(others, 0) == bounds(others, 10**9) == known

@@ -26,6 +26,7 @@ def test_a_mirror_that_is_contradicted_all_the_time_is_wrong_itself() -> None:
     assert not observed(*(0, 0, -500) * 20).by_others
     assert observed(*(0, 0, 0, 0, -500) * 20).by_others
     assert not observed(*(0,) * 1_000, *(-500,) * (AGREED_MAX // CONTRADICTED + 1)).by_others
+    assert observed(*(-500,) * 1_000, *(0,) * (CONTRADICTED + 1), -500).by_others, "that is over"
 
 
 def test_others_who_have_spent_are_taken_to_spend_for_a_minute() -> None:

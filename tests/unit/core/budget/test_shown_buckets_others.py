@@ -1,6 +1,8 @@
 """What the buckets of headers tell of others' spending."""
 
-from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS, SECOND_MS, TOKENS
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, Limit, counted, slid
 
 
@@ -26,3 +28,27 @@ def test_what_is_missing_from_a_bucket_may_be_a_delays() -> None:
     assert limit.show(order, 20_000, 20_000) != 0
     assert not limit.buckets.by_others
     assert not limit.buckets.others_spend(TOKENS, order.now_ms)
+
+
+def test_in_a_window_of_a_second_nothing_proves_that_others_have_spent() -> None:
+    """Most of what arrives in it is never told in time."""
+    limit = Limit()
+    for call in range(60):
+        limit.show(limit.send(1_000, 100 * call), 1_000 * min(call + 1, 10), SECOND_MS)
+    order = limit.send(1_000, 6_000)
+    assert limit.show(order, 40_000, SECOND_MS) != 0
+    mirror = limit.only()
+    assert isinstance(mirror, SlidingWindowMirror)
+    assert mirror.by_others
+    assert not limit.buckets.by_others
+
+
+def test_of_a_counter_the_first_answer_of_each_window_tells_whether_it_begins_anew() -> None:
+    """Others may take much of it later."""
+    limit = counted()
+    for window in range(4):
+        begun_ms = MARK + window * MINUTE_MS
+        for sent_ms, used in ((1_000, 1_000), (9_000, 40_000)):
+            order = limit.send(1_000, begun_ms + sent_ms)
+            limit.show(order, used, MINUTE_MS - sent_ms)
+    assert isinstance(limit.only(), FixedWindowMirror)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.answers.refill_detection import SHORT_MS
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_guide import HONOURED_MS, AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet
@@ -14,6 +15,7 @@ from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.side_limits import SideLimits
 from headrace.broker.core.budget.sliding_sum import SlidingSum
+from headrace.broker.core.budget.stated_age import StatedAge
 from headrace.broker.core.budget.stated_pause import StatedPause
 from tests.unit.core.budget.test_side_limits import carries, names
 from tests.unit.core.budgets import SETTINGS, refusal
@@ -188,3 +190,27 @@ def test_a_wait_ends_when_enough_of_a_spent_window_has_ceased_to_count() -> None
     until_ms = limit.pause.payable_ms(CALL, 2_010)
     limit.pause.record_wait(replace(CALL, sent_ms=until_ms - 220), refused(0), 1_000, until_ms - 200, until_ms - 200)
     assert limit.pause.until_ms == until_ms
+
+
+def test_a_spent_window_of_a_second_leaves_open_how_empty_it_is() -> None:
+    """What arrives in it is never known in time."""
+    limit = Limit()
+    limit.buckets = limit.pause._buckets = BucketSet(limit.sends)
+    limit.buckets.believe(LimitMetric.TOKENS, 6_000, SHORT_MS, 0)
+    limit.buckets.slide(SHORT_MS, 0, slides=True)
+    for mirror in limit.buckets:
+        mirror.pay(6_000, 0, 1_900)
+    assert waits(limit, refused(0))[2] > 1_000
+
+
+def test_a_spent_bucket_leaves_open_whether_it_is_in_debt() -> None:
+    limit = Limit()
+    limit.spend(64_000)
+    assert waits(limit, refused(0))[2] > 1_000
+
+
+def test_what_old_headers_show_to_be_left_may_be_gone() -> None:
+    limit, age = Limit(), StatedAge(SentCalls())
+    age.ms = 2_000
+    limit.buckets._shown._age = age
+    assert waits(limit, refused(100))[2] > 1_000

@@ -305,3 +305,27 @@ def test_what_others_seemed_to_take_before_a_change_of_prices_contradicts_nothin
     assert mirror.observe(left, hearing(caller.sends, number, caller.now_ms, WAY), caller.sends) is None
     assert mirror.others == 0
     assert mirror.observe(left, hearing(caller.sends, number - 1, caller.now_ms, WAY), caller.sends) == 0
+
+
+def test_the_age_of_a_level_tells_nothing_where_it_is_coarse_or_as_old_as_a_window() -> None:
+    """Its own call is then compared with what counted when that was sent."""
+    for step, age_ms, tells in ((1, PERIOD - 1, True), (2, PERIOD - 1, False), (1, PERIOD, False)):
+        others = []
+        for told_in_ms in (1, None):
+            caller = steady()
+            caller.mirror.step = step
+            caller.mirror.hear(None, told_in_ms)
+            number, left = caller.sends.count - 1, LIMIT - caller.meter.used() - 30
+            caller.mirror.observe(left, old(caller.sends, number, caller.now_ms, age_ms), caller.sends)
+            others.append(caller.mirror.others)
+        assert (others[0] != others[1]) is tells
+
+
+def test_a_call_whose_old_level_has_been_heard_proves_mispriced_for_others_as_well() -> None:
+    caller = steady()
+    mirror, number = caller.mirror, caller.sends.count - 1
+    mirror.hear(None, 100)
+    mirror.observe(LIMIT // 2, old(caller.sends, number, caller.now_ms, 1_000), caller.sends)
+    before = mirror.low(caller.now_ms)
+    mirror.correct([(number, 1)], caller.now_ms, caller.sends)
+    assert mirror.low(caller.now_ms) == before, "what it took too much may have been others'"

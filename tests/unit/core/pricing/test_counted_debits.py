@@ -93,3 +93,12 @@ def test_other_windows_tell_what_they_did() -> None:
     assert former_debits(7_000, 7_100, SLIDING, DELAY) == (1_000, 1_100)
     assert former_debits(MARK + 1, MARK + 9, FIXED, DELAY) == (MARK - PERIOD - DELAY, MARK)
     assert former_debits(MARK + 1, MARK + PERIOD, FIXED, DELAY) is None
+
+
+def test_a_debit_close_to_the_mark_may_be_of_either_window_and_counts_once() -> None:
+    debits = Debits([MARK - PERIOD + 100, MARK + 10, MARK + 30], [[0, 600, 900, 1_100]])
+    found = counted(debits, 2, CAPACITY, TWO, DELAY)
+    assert found is not None
+    least = 900 * (PERIOD - 30 - DELAY) // PERIOD + 200
+    most = -(-600 * (PERIOD - 30 + DELAY) // PERIOD) + 300 + 200
+    assert found.left(0) == (CAPACITY - most, CAPACITY - least)

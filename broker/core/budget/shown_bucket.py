@@ -5,7 +5,7 @@ from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.mirror_list import AnyMirror
 
 
-class HeaderBucket:
+class ShownBucket:
     """A bucket that headers show: the only one of its metric and owner, or the one of a named period.
 
     Attributes:
