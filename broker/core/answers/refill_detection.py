@@ -187,9 +187,10 @@ class RefillEvidence:
             self._newest = self._newest or NewestMarks()
             self._newest_mark = self._newest.observe(sent_ms, full_in_ms, self._window_ms())
 
-    def judge_anew(self) -> None:
-        """Exclude nothing: the levels were compared with charges that were none."""
-        self._ruled_out = frozenset()
+    def judge_anew(self, kept: frozenset[Refill] = frozenset()) -> bool:
+        """Exclude nothing but `kept`: the levels were compared with charges that were none. Return whether more was."""
+        excluded, self._ruled_out = self._ruled_out - kept, self._ruled_out & kept
+        return bool(excluded)
 
     def _observe_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
         """Narrow down the end of the window, if there are windows.
