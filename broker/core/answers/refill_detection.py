@@ -194,11 +194,16 @@ class RefillEvidence:
         """Whether levels have disproved all counters."""
         return self._ruled_out.issuperset(_COUNTERS)
 
-    def judge_anew(self) -> None:
-        """Exclude nothing: the levels were compared with charges that were none. Two counters stay what one is not."""
+    def judge_anew(self, kept: frozenset[Refill] = frozenset()) -> bool:
+        """Exclude nothing but `kept`: the levels were compared with charges that were none. Return whether more was.
+
+        Two counters stay what one is not.
+        """
         believed = self._believed
-        if believed is None or believed.refill is not Refill.TWO or believed.period_ms <= SHORT_MS:
-            self._ruled_out = frozenset()
+        if believed is not None and believed.refill is Refill.TWO and believed.period_ms > SHORT_MS:
+            return False
+        excluded, self._ruled_out = self._ruled_out - kept, self._ruled_out & kept
+        return bool(excluded)
 
     def _observe_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
         """Narrow down the end of the window, if there are windows.

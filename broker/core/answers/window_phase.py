@@ -7,8 +7,8 @@ on a call that is sent comes into the new window. Where `reset` is old or rounde
 """
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import sub
 from typing import Final
 
 MARKS_MIN: Final = 8  # with so many, chance leaves three quarters of the circle empty once in two thousand times
@@ -43,8 +43,9 @@ class WindowPhase:
         """Return the next mark of windows of that period; None while they lie anywhere."""
         if len(self._marks) < MARKS_MIN:
             return None
-        gap_ms, last, _ = _widest_gap([mark_ms % period_ms for mark_ms in self._marks], period_ms)
-        arc_ms = period_ms - gap_ms
+        phases = sorted({mark_ms % period_ms for mark_ms in self._marks})
+        gap_ms, first = _widest_gap(phases, period_ms)
+        arc_ms, last = period_ms - gap_ms, phases[first - 1]
         if arc_ms * ARC_PARTS > period_ms:
             return None
         margin_ms = 1 + arc_ms // MARGIN_PARTS
@@ -84,17 +85,21 @@ class NewestMarks:
                 self._phases.append(known_ms % period_ms)
             if len(self._open) > OPEN_MAX:
                 self._phases.append(self._open.pop(next(iter(self._open))) % period_ms)
-        phases = [*self._phases, *(open_ms % period_ms for open_ms in self._open.values())]
-        gap_ms, _, begin_ms = _widest_gap(phases, period_ms)
+        phases = sorted([*self._phases, *[open_ms % period_ms for open_ms in self._open.values()]])
+        gap_ms, first = _widest_gap(phases, period_ms)
         if gap_ms * GAP_PARTS < period_ms:
             return None
-        count, offsets = len(phases), sorted((phase - begin_ms) % period_ms for phase in phases)
-        middle_ms, spread_ms = offsets[count // 2], offsets[count * 3 // 4] - offsets[count // 4]
+        count, begin_ms = len(phases), phases[first]
+
+        def offset_ms(rank: int) -> int:
+            return (phases[(first + rank) % count] - begin_ms) % period_ms
+
+        middle_ms, spread_ms = offset_ms(count // 2), offset_ms(count * 3 // 4) - offset_ms(count // 4)
         return Phase(mark_ms - (mark_ms - begin_ms - middle_ms) % period_ms, spread_ms)
 
 
-def _widest_gap(phases: Iterable[int], period_ms: int) -> tuple[int, int, int]:
-    """Return the widest gap between instants on the clock, the instant before it, and the one after it."""
-    after = sorted(phases)
-    before = [after[-1] - period_ms, *after[:-1]]
-    return max((end - begin, begin, end) for begin, end in zip(before, after, strict=True))
+def _widest_gap(phases: list[int], period_ms: int) -> tuple[int, int]:
+    """Return the widest gap between phases in order, around the circle, and the index of the one that it ends at."""
+    gaps = [phases[0] + period_ms - phases[-1], *map(sub, phases[1:], phases)]
+    gap_ms = max(gaps)
+    return gap_ms, len(gaps) - 1 - gaps[::-1].index(gap_ms)

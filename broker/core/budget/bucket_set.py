@@ -287,9 +287,9 @@ class BucketSet:
             else:
                 mirror.reprice(self._sends)
 
-    def judge_anew(self) -> None:
+    def judge_anew(self, now_ms: int) -> None:
         """See `ShownBuckets.judge_anew`."""
-        self._shown.judge_anew()
+        self._shown.judge_anew(now_ms)
 
     def levels(self, now_ms: int) -> tuple[LevelBounds, ...]:
         """Return the level bounds of each bucket."""

@@ -206,7 +206,7 @@ class Calibration:
         if is_repriced:
             if self.tariff.law_version != law_version:
                 self._markup, self._share = Markup(), None
-                self._buckets.judge_anew()
+                self._buckets.judge_anew(now_ms)
             before = self._sends.recent_tokens()
             self._sends.reprice_by(self._price)
             self.repriced_ppm = self._sends.recent_tokens() * PPM // before if before else PPM

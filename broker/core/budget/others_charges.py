@@ -10,6 +10,8 @@ that is what later answers have shown, as far as that goes: it only came sooner.
 """
 
 from bisect import bisect_left, bisect_right
+from itertools import accumulate
+from operator import sub
 from typing import Final
 
 REMEMBERED_MS: Final = 30_000  # for which charges that count no more are kept, for late answers
@@ -50,12 +52,10 @@ class OthersCharges:
 
     def ends(self, now_ms: int) -> list[tuple[int, int]]:
         """Return the instants from now on from which less counts, and the most that counts then."""
-        most = self.most(now_ms)
-        steps = [(now_ms, most)]
-        for index in range(self._first, len(self._taken_ms)):
-            most -= self._most[index]
-            steps.append((self._taken_ms[index] + self._lasts_ms, most))
-        return steps
+        now_most = self.most(now_ms)
+        until_ms = [taken_ms + self._lasts_ms for taken_ms in self._taken_ms[self._first :]]
+        most = accumulate(self._most[self._first :], sub, initial=now_most)
+        return list(zip([now_ms, *until_ms], most, strict=True))
 
     def observe(self, low: int, high: int, sent_ms: int) -> int:
         """Process an answer by which others had taken between `low` and `high` when its call was sent.
@@ -111,18 +111,20 @@ class OthersCharges:
     def _lower(self, indexes: range, most: int, least: int) -> None:
         """Lower the bounds of these together, the oldest first: it may have ceased to count."""
         for index in indexes:
+            if most <= 0 and least <= 0:
+                return
             given = min(max(0, most), self._most[index])
             self._most[index] -= given
             most -= given
             given = min(max(0, least), self._least[index])
-            self._least[index] -= given
             least -= given
-        for index in indexes:
-            self._least[index] = min(self._least[index], self._most[index])
+            self._least[index] = min(self._least[index] - given, self._most[index])
 
     def _narrow(self, indexes: range, most: int, least: int) -> None:
         """Lower the upper bounds and raise the lower ones, the newest first: they have been bounded by few answers."""
         for index in indexes:
+            if most <= 0 and least <= 0:
+                return
             given = min(max(0, most), self._most[index] - self._least[index])
             self._most[index] -= given
             most -= given

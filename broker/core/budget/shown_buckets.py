@@ -35,6 +35,8 @@ TURNS_UNSHOWN_MS: Final = 75_000  # until one of them is dropped: it may be the 
 TURNS_MAX: Final = 16  # beyond these the one that was shown longest ago is dropped: each call is paid from all
 OTHERS_PARTS: Final = FAR_PARTS - 1  # of `FAR_PARTS` of a short window: others that take more show another limit
 
+ANEW_MS: Final = 600_000  # until what levels disproved is judged anew once more, as calls are charged by another law
+
 _Name = tuple[LimitMetric, int | None, bool]
 """A metric, the period that the header names, if it does, and whether it is a project's."""
 _Shown = tuple[_Name, int | None]
@@ -61,6 +63,7 @@ class ShownBuckets:
         self._sends = sends
         self._age: StatedAge | None = None  # until headers state tokens and a period
         self._headers: dict[_Shown, ShownBucket] = {}  # only those that headers have shown
+        self._judged_ms: int | None = None  # when what levels had disproved was judged anew last
         self._turns: dict[_Name, tuple[int, ...]] = {}  # capacities of buckets that are shown by turns
         self.token_pattern: RefillPattern | None = None
         self.token_capacity: int | None = None
@@ -158,11 +161,19 @@ class ShownBuckets:
             evidence.rule_out(Refill.TWO)
         return evidence
 
-    def judge_anew(self) -> None:
-        """Let limits of tokens refill as their levels seemed to disprove: calls were charged by another law."""
-        for (name, _), header in self._headers.items():
-            if name[0] is LimitMetric.TOKENS:
-                header.evidence.judge_anew()
+    def judge_anew(self, now_ms: int) -> None:
+        """Let limits of tokens refill as their levels seemed to disprove: calls were charged by another law.
+
+        Not where laws change all the time, because none of them is right: what is disproved under each would return
+        with the next one.
+        """
+        if self._judged_ms is not None and now_ms - self._judged_ms < ANEW_MS:
+            return
+        evidence = [header.evidence for (name, _), header in self._headers.items() if name[0] is LimitMetric.TOKENS]
+        kept = frozenset() if self._estimates else frozenset({Refill.TWO})
+        judged = [each.judge_anew(kept) for each in evidence]
+        if any(judged):
+            self._judged_ms = now_ms
 
     def _split(self, name: _Name, shown: _Shown, capacity: int, now_ms: int) -> None:
         """Make two buckets of one whose former `capacity` has come back: each with the evidence that is its own.

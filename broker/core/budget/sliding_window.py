@@ -8,7 +8,7 @@ can it pay, what does an answer correct.
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
@@ -108,13 +108,22 @@ class SlidingWindowMirror:
 
     def _free_at(self, paid: int, reserved: int, now_ms: int) -> int:
         """Return when the window holds `paid` beside a reserve; one that is larger goes when nothing else counts."""
+        free, others = self.capacity - reserved, self._others.most(now_ms)
+        at_ms = self._long.payable_at(paid, max(1, free - others), now_ms)
+        if at_ms <= now_ms and paid <= free - others:
+            return at_ms
         ends = self._others.ends(now_ms)
-        for (from_ms, others), (until_ms, _) in pairwise(ends):
-            cap = self.capacity - others - reserved
-            if paid <= cap and (at_ms := max(from_ms, self._long.payable_at(paid, cap, now_ms))) <= until_ms:
-                return at_ms
-        last_ms, others = ends[-1]
-        return max(last_ms, self._long.payable_at(paid, max(1, self.capacity - others - reserved), now_ms))
+        last = len(ends) - 1
+        if not last:
+            return at_ms
+
+        def is_free_from(index: int) -> bool:
+            cap = free - ends[index][1]
+            return paid <= cap and self._long.payable_at(paid, cap, now_ms) <= ends[index + 1][0]
+
+        index = bisect_left(range(last), True, key=is_free_from)  # more of others' ends later, and less of ours counts
+        from_ms, others = ends[index]
+        return max(from_ms, self._long.payable_at(paid, max(1, free - others), now_ms))
 
     def pay(self, amount: int, number: int, now_ms: int) -> None:
         """Record the sending of call `number`."""

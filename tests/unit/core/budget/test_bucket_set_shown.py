@@ -100,5 +100,5 @@ def test_what_levels_have_disproved_is_judged_anew_by_all_that_headers_show() ->
     limit = counted()
     (header,) = limit.buckets._shown._headers.values()
     header.evidence.rule_out(Refill.FIXED)
-    limit.buckets.judge_anew()
+    limit.buckets.judge_anew(0)
     assert not header.evidence._ruled_out

@@ -140,3 +140,9 @@ def test_an_interval_is_narrowed_or_replaced_and_lasts(low: int, high: int, erro
     others.widen(50, 0)
     others.widen(-9, 0)
     assert bounds(others, 0) == (known[0] - 9, known[1] + 50)
+
+
+def test_less_than_was_known_lowers_the_oldest_and_leaves_the_others() -> None:
+    others = charges((1_000, 1_000, 1_000), (3_000, 3_000, 2_000))
+    assert others.observe(2_500, 2_500, 3_000) == 500
+    assert others.ends(3_000) == [(3_000, 2_500), (1_000 + PERIOD + LATE, 2_000), (2_000 + PERIOD + LATE, 0)]

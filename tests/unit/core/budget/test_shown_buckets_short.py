@@ -5,6 +5,9 @@ from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.mirror_list import MirrorList
+from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.shown_buckets import ANEW_MS, ShownBuckets
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from tests.unit.core.shown import Limit
 
@@ -140,9 +143,32 @@ def test_a_limit_of_tokens_may_be_what_its_levels_disproved_once_calls_have_othe
     counter.limit.buckets.observe_headers(calls, order)
     for header in counter.limit.buckets._shown._headers.values():
         header.evidence.rule_out(Refill.FIXED)
-    counter.limit.buckets.judge_anew()
+    counter.limit.buckets.judge_anew(LONG_MS)
     tokens, requests = counter.limit.buckets._shown._headers.values()
     assert not tokens.evidence._ruled_out
     assert requests.evidence._ruled_out
     counter.answered(1)
     assert any(isinstance(each, FixedWindowMirror) for each in counter.limit.buckets)
+
+
+def test_what_levels_disprove_stays_disproved_where_laws_change_all_the_time() -> None:
+    """Before: windows were mistaken for one another with each change, and two calls of five were lost."""
+    counter = Counter().answered(1)
+    (header,) = counter.limit.buckets._shown._headers.values()
+    for again in (False, True):
+        counter.limit.buckets.judge_anew(0)  # which finds nothing excluded, and does not count
+        header.evidence.rule_out(Refill.FIXED)
+        counter.limit.buckets.judge_anew(0)
+        assert bool(header.evidence._ruled_out) is again
+    counter.limit.buckets.judge_anew(ANEW_MS)
+    assert not header.evidence._ruled_out
+
+
+def test_two_counters_stay_excluded_where_a_share_is_counted() -> None:
+    buckets = ShownBuckets(MirrorList(), SentCalls(), estimates=False)
+    order = SentCalls().admission_order(-1, 0, LONG_MS, DELAY_MAX_MS)
+    buckets.observe(Reading(LimitMetric.TOKENS, CAPACITY, CAPACITY - 1, None, SECOND_MS), order)
+    (header,) = buckets._headers.values()
+    header.evidence.rule_out(Refill.FIXED)
+    buckets.judge_anew(0)
+    assert header.evidence._ruled_out == {Refill.TWO}

@@ -1,5 +1,8 @@
 """What windows' mirrors tell of others' spending, beside calls of ours that were refused."""
 
+from sys import setprofile
+from types import FrameType
+
 import pytest
 
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
@@ -30,3 +33,25 @@ def test_a_call_that_was_refused_is_not_counted_at_those_sent_before_its_refusal
     assert slider.interval(12_000)[0] == pytest.approx(39_000, abs=3 * ROUNDING_TOKENS)
     slider.slider.refund(500, 99, 12_000)
     assert slider.interval(2 * MINUTE) == (CAPACITY, CAPACITY)
+
+
+def test_a_call_that_waits_behind_many_charges_of_others_looks_at_few_of_their_ends() -> None:
+    """Before: at all of them, at 10,000 calls a minute each time that it was asked when one may be sent."""
+    slider = Slider(capacity=100_000)
+    for number in range(200):
+        slider.send(1, number * 50)
+        slider.hear(100_000 - (number + 1) * 400, number, number * 50 + 10)
+    slider.send(50_000, 10_100)
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    setprofile(count)
+    try:
+        at_ms = slider.slider.payable_at(40_000, 0, 20_000)
+    finally:
+        setprofile(None)
+    assert MINUTE < at_ms < 2 * MINUTE
+    assert calls < 60
