@@ -270,9 +270,12 @@ def test_a_level_older_than_a_window_or_than_what_is_remembered_is_one_of_now() 
     assert mirror.observe(left, old(caller.sends, number - 1, caller.now_ms, PERIOD), caller.sends) == 0
     order = replace(old(caller.sends, number - 2, caller.now_ms, 1_000), index=-1)
     assert mirror.observe(left, order, caller.sends) is None
+    order = old(caller.sends, number, caller.now_ms, 1_000)
+    mirror.hear(None, (MARK - order.sent_ms) % PERIOD)
+    assert mirror._when_told(order, caller.sends) is not None
     caller.sends.forgotten = 1
     caller.sends.sent_ms[0] = caller.now_ms
-    assert mirror._when_told(replace(old(caller.sends, number, caller.now_ms, 1_000)), caller.sends) is None
+    assert mirror._when_told(order, caller.sends) is None
 
 
 def test_a_mark_that_is_a_little_off_contradicts_nothing() -> None:
