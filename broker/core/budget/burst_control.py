@@ -24,7 +24,8 @@ refused at any rate: 300 calls make up for one cut.
 Where the ceiling alone holds calls back and the buckets stay half full, the pace rises in steps of an eighth: a ceiling
 bounds what is spent at once, and not what is spent in a minute. A refusal takes back the last step. The pace need not
 be to blame: a front that counts calls refuses those of a burst. So it is tried again after a minute, and then ever more
-rarely.
+rarely. Where the shortest bucket known is that of an hour or a day, its rate tells nothing of what is let through in a
+minute: until a refusal the pace doubles, up to one that spends such a bucket within seconds.
 
 Where a call's charge is known only after it was sent, what it paid too much is given back, and what it paid too little
 is taken (`correct`).
@@ -34,6 +35,7 @@ from collections import deque
 from itertools import islice
 from typing import Final
 
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS
 from headrace.broker.core.budget.token_bucket import TokenBucket
 from headrace.broker.core.units import PPM
 
@@ -54,10 +56,12 @@ SHARE_STEP_MAX_MS: Final = 30_000
 HASTENED_EVERY_MS: Final = 2_500
 HASTENED_PARTS: Final = 8
 HASTENED_MAX_PPM: Final = 16 * PPM
+"""Of the rate of a minute. That of an hour or a day is as many times what would spend it in a minute."""
 HASTENED_AGAIN_MS: Final = 60_000
 """From the first refusal at a higher pace until the next try; then four times as long, at most `RISE_AFTER_MS`."""
 HASTENED_AGAIN_TIMES: Final = 4
 LEAST_MAX: Final = 256
+_UNBOUND_PPM: Final = 1 << 62
 SHALLOW_MS: Final = 250
 """A depth that the rate refills within this time is next to nothing."""
 
@@ -89,7 +93,7 @@ class BurstControl:
         self._ceiling_set_ms = now_ms  # when the ceiling was last set by a refusal
         self._lower_by = 1  # parts of the ceiling to take off at the next refusal below it
         self._faster_ppm = PPM  # the pace, while the buckets hold far more than is spent at once
-        self._fastest_ppm = HASTENED_MAX_PPM  # the pace below the one at which a call was refused
+        self._fastest_ppm = _UNBOUND_PPM  # the pace below the one at which a call was refused
         self._hastened_ms = now_ms
         self._hasten_after_ms = HASTENED_AGAIN_MS  # from a refusal at a higher pace until that is tried again
         self._anew_ms = now_ms - 1  # calls sent up to then are no evidence any more
@@ -186,11 +190,13 @@ class BurstControl:
         """
         if self.ceiling is None or self.share_ppm < PPM or now_ms - self._hastened_ms < HASTENED_EVERY_MS:
             return
-        if self._fastest_ppm < HASTENED_MAX_PPM and now_ms - self._cut_ms >= self._hasten_after_ms:
+        if self._fastest_ppm < _UNBOUND_PPM and now_ms - self._cut_ms >= self._hasten_after_ms:
             self._hasten_after_ms = min(RISE_AFTER_MS, self._hasten_after_ms * HASTENED_AGAIN_TIMES)
-            self._fastest_ppm = HASTENED_MAX_PPM
+            self._fastest_ppm = _UNBOUND_PPM
         self._hastened_ms = now_ms
-        faster_ppm = min(self._fastest_ppm, self._faster_ppm + self._faster_ppm // HASTENED_PARTS)
+        is_long, most_ppm = self._period_ms >= HOUR_MS, HASTENED_MAX_PPM * max(MINUTE_MS, self._period_ms) // MINUTE_MS
+        parts = 1 if is_long and self._cut_ms < self._ceiling_set_ms else HASTENED_PARTS
+        faster_ppm = min(self._fastest_ppm, most_ppm, self._faster_ppm + self._faster_ppm // parts)
         if faster_ppm > self._faster_ppm:
             self._faster_ppm = faster_ppm
             self._resize(now_ms)
@@ -253,7 +259,7 @@ class BurstControl:
                 self._resize(now_ms)
         elif now_ms - self._changed_ms >= RISE_AFTER_MS:
             self._changed_ms = now_ms
-            self._fastest_ppm = HASTENED_MAX_PPM
+            self._fastest_ppm = _UNBOUND_PPM
             risen = (self.ceiling or 0) + 1 + (self.ceiling or 0) // RISE_PARTS
             self.ceiling = risen if risen < self._capacity else None
             self._lower_by = 1
