@@ -357,7 +357,7 @@ class AdmissionGuide:
         rate.record_refusal(attempt, call.paid, call.sent_ms, now_ms, verdict.wait_ms)
         self._ramp.record_refusal(now_ms)
         metrics = spent_of(call, verdict)
-        theirs = not self.measures and any(self._buckets.others_spend(metric, now_ms) for metric in metrics)
+        theirs = not self.measures and any(self._buckets.others.spend(metric, now_ms) for metric in metrics)
         is_event = rate.events > before
         self._trust.record_refusal(attempt, call.sent_ms, now_ms, held=call.held, is_event=is_event, theirs=theirs)
 

@@ -30,6 +30,7 @@ class BucketSet:
 
     Attributes:
         missing: The tokens that answers showed to be missing and no call of ours explains.
+        others: Whether others must have taken some of a window.
     """
 
     def __init__(self, sends: SentCalls, *, estimates: bool = True) -> None:
@@ -39,6 +40,7 @@ class BucketSet:
         self._others: RoomForOthers | None = None  # until tokens are missing
         self._mirrors = MirrorList()
         self._shown = ShownBuckets(self._mirrors, sends, estimates=estimates)
+        self.others = self._shown.others
         self._recounts, self._recount_at_ms = False, 0  # fixed windows, whose calls have proved mispriced
 
     def __iter__(self) -> Iterator[AnyMirror]:
@@ -361,15 +363,6 @@ class BucketSet:
         if self._recounts:
             self._recount(order.now_ms)
         return self._shown.observe(reading, order, later, project=project, told=told)
-
-    @property
-    def by_others(self) -> bool:
-        """Whether others must have taken what the last answer showed to be missing: no delay explains it."""
-        return self._shown.others.by_others
-
-    def others_spend(self, metric: LimitMetric, now_ms: int) -> bool:
-        """Return whether others must have spent in a window of a metric lately: no delay explains what was missing."""
-        return self._shown.others.spend(metric, now_ms)
 
     @property
     def age_ms(self) -> int:

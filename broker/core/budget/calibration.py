@@ -377,7 +377,7 @@ class Calibration:
         """Adjust the admission delay by an error; tokens that are missing may be those that others have spent."""
         shortest, of_tokens = self._buckets.shortest(), metric is LimitMetric.TOKENS
         known = (0, 0) if shortest is None else (shortest.capacity, shortest.period_ms)
-        self._delay_of(metric).learn(error, *known, of_tokens=of_tokens, by_others=self._buckets.by_others)
+        self._delay_of(metric).learn(error, *known, of_tokens=of_tokens, by_others=self._buckets.others.by_others)
         if error == 0 and not of_tokens:  # a call is admitted to all at once
             self._delay.record_agreement()
         if error is not None and error < 0 and of_tokens:

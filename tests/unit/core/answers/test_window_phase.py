@@ -1,8 +1,5 @@
 """Where a counter of a second begins anew: its marks as calls are sent, in time modulo a second."""
 
-from sys import setprofile
-from types import FrameType
-
 import pytest
 
 from headrace.broker.core.answers.window_phase import (
@@ -16,6 +13,7 @@ from headrace.broker.core.answers.window_phase import (
     Phase,
     WindowPhase,
 )
+from tests.unit.core.profiled import function_calls
 
 SECOND = 1_000
 
@@ -127,15 +125,5 @@ def test_an_answer_costs_no_function_calls_for_each_of_the_marks_before_it() -> 
     marks = NewestMarks()
     for number in range(3 * MARKS_MAX):
         marks.observe(70 * number, 6_000 - 70 * number % 6_000, 6_000)
-    calls = 0
-
-    def count(_frame: FrameType, event: str, _arg: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    setprofile(count)
-    try:
-        marks.observe(70 * 3 * MARKS_MAX, 17, 6_000)
-    finally:
-        setprofile(None)
+    _, calls = function_calls(lambda: marks.observe(70 * 3 * MARKS_MAX, 17, 6_000))
     assert calls < 20

@@ -11,12 +11,12 @@ def test_others_must_have_spent_what_is_missing_from_a_window() -> None:
         for call in range(5, 15):
             order = limit.send(1_000, 400 * call)
             limit.show(order, 1_000 * call, CAPACITY if ends_ms is None else ends_ms - 400 * call)
-        assert not limit.buckets.by_others
+        assert not limit.buckets.others.by_others
         order = limit.send(1_000, 6_000)
         limit.show(order, 40_000, CAPACITY if ends_ms is None else ends_ms - 6_000)
-        assert limit.buckets.by_others
-        assert limit.buckets.others_spend(TOKENS, order.now_ms)
-        assert not limit.buckets.others_spend(REQUESTS, order.now_ms)
+        assert limit.buckets.others.by_others
+        assert limit.buckets.others.spend(TOKENS, order.now_ms)
+        assert not limit.buckets.others.spend(REQUESTS, order.now_ms)
 
 
 def test_what_is_missing_from_a_bucket_may_be_a_delays() -> None:
@@ -26,8 +26,8 @@ def test_what_is_missing_from_a_bucket_may_be_a_delays() -> None:
         limit.show(limit.send(1_000, sent_ms), used, used)
     order = limit.send(1_000, 2_800)
     assert limit.show(order, 20_000, 20_000) != 0
-    assert not limit.buckets.by_others
-    assert not limit.buckets.others_spend(TOKENS, order.now_ms)
+    assert not limit.buckets.others.by_others
+    assert not limit.buckets.others.spend(TOKENS, order.now_ms)
 
 
 def test_in_a_window_of_a_second_nothing_proves_that_others_have_spent() -> None:
@@ -40,7 +40,7 @@ def test_in_a_window_of_a_second_nothing_proves_that_others_have_spent() -> None
     mirror = limit.only()
     assert isinstance(mirror, SlidingWindowMirror)
     assert mirror.by_others
-    assert not limit.buckets.by_others
+    assert not limit.buckets.others.by_others
 
 
 def test_of_a_counter_the_first_answer_of_each_window_tells_whether_it_begins_anew() -> None:

@@ -1,13 +1,11 @@
 """What windows' mirrors tell of others' spending, beside calls of ours that were refused."""
 
-from sys import setprofile
-from types import FrameType
-
 import pytest
 
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.counters import CAPACITY, MINUTE, Counter, Slider
+from tests.unit.core.profiled import function_calls
 
 
 @pytest.mark.parametrize("kind", [Counter, Slider])
@@ -42,16 +40,6 @@ def test_a_call_that_waits_behind_many_charges_of_others_looks_at_few_of_their_e
         slider.send(1, number * 50)
         slider.hear(100_000 - (number + 1) * 400, number, number * 50 + 10)
     slider.send(50_000, 10_100)
-    calls = 0
-
-    def count(_frame: FrameType, event: str, _arg: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    setprofile(count)
-    try:
-        at_ms = slider.slider.payable_at(40_000, 0, 20_000)
-    finally:
-        setprofile(None)
+    at_ms, calls = function_calls(lambda: slider.slider.payable_at(40_000, 0, 20_000))
     assert MINUTE < at_ms < 2 * MINUTE
     assert calls < 60
