@@ -122,6 +122,7 @@ def test_a_long_wait_of_a_spent_window_is_cut_short_once_such_waits_were_disprov
     now_ms = rig.now_ms
     assert rig.guide.wait_ms(60_000, now_ms + 12_000, now_ms, is_window=True) == 12_000
     assert rig.guide.wait_ms(60_000, now_ms + 90_000, now_ms, is_window=True) == 60_000
+    assert rig.guide.wait_ms(60_000, now_ms + 1, now_ms, is_window=True) == 300, "the rate rests as long"
     assert rig.guide.wait_ms(TESTED_MAX_MS + 1, now_ms + 12_000, now_ms, is_window=True) == TESTED_MAX_MS + 1
 
 
@@ -138,3 +139,14 @@ def test_refusals_that_others_explain_are_no_doubt(*, by_others: bool) -> None:
         rig.call(told)
     rig.ask(10)
     assert rig.guide.compare(400, rig.now_ms) is not by_others
+
+
+def test_while_a_rate_is_measured_each_refusal_is_its_own() -> None:
+    """It is compared with the mirrors by what was admitted and refused, and nothing else."""
+    for followed, explained in (("mirrors", 1), ("measurements", 0)):
+        rig = Rig()
+        if followed == "measurements":
+            rig.doubt()
+        rig.buckets._shown.others._until_ms[LimitMetric.TOKENS] = 10 * MINUTE_MS
+        rig.call(verdict(Meaning.RATE_LIMITED, requested=400))
+        assert rig.guide._trust.lately(rig.now_ms).theirs == explained, followed

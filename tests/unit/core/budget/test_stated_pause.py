@@ -214,3 +214,13 @@ def test_what_old_headers_show_to_be_left_may_be_gone() -> None:
     age.ms = 2_000
     limit.buckets._shown._age = age
     assert waits(limit, refused(100))[2] > 1_000
+
+
+def test_the_wait_for_a_spent_window_is_kept_whole_where_its_level_is_old() -> None:
+    limit, age = Limit(), StatedAge(SentCalls())
+    limit.show(1_000, 2_000, 3_000, 4_000, 60_000)
+    until_ms = limit.pause.payable_ms(CALL, 2_010)
+    age.ms = 2_000
+    limit.buckets._shown._age = age
+    limit.pause.record_wait(replace(CALL, sent_ms=until_ms - 220), refused(0), 1_000, until_ms - 200, until_ms - 200)
+    assert limit.pause.until_ms == until_ms + 800

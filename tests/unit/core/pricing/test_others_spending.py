@@ -36,6 +36,13 @@ def test_all_count_once_another_law_has_fitted_each_for_as_long_as_a_span_is() -
     assert [20 + place for place, counted in enumerate(counts) if counted] == [20, *range(30, 60)]
 
 
+def test_an_answer_that_was_overtaken_lets_no_later_span_count() -> None:
+    others = OthersSpending()
+    for start, end in ((0, 9), (9, 18), (9, 16)):
+        assert others.unspent(span(start, end), SHORT, 0) == SHORT
+    assert others.unspent(span(16, 20), [-50, -3, 40, -10], 0) == TOO_DEAR, "it begins before 18"
+
+
 def test_one_span_that_no_other_law_fits_begins_the_time_anew() -> None:
     others = OthersSpending()
     for end in (20, 24):
