@@ -102,7 +102,7 @@ class ShownBuckets:
                 header.known, header.made = pattern, self._mirrors.made
         if header.rounding is not None:
             amounts = self._sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
-            header.rounding.observe(reading.remaining, *amounts)
+            header.rounding.observe(reading.remaining, *amounts, used=reading.capacity - reading.remaining)
             mirror.step = header.rounding.step
         if header.states_period and reading.metric is LimitMetric.TOKENS and mirror.period_ms <= MINUTE_MS:
             self._age = self._age or StatedAge(self._sends)

@@ -222,7 +222,7 @@ class LawIdentification:
             self._limit, self._rounding = remaining[1:], Rounding()
             self._admissions.forget_remaining()
             self._endings.forget_remaining()
-        self._learn_step(remaining.tokens, sent.prices)
+        self._learn_step(remaining, sent.prices)
         self._admissions.observe(sent.admission, remaining.tokens)
         if ending >= 0:  # otherwise the server has nothing to settle, and its figure may be as of the admission
             self._endings.observe(ending, remaining.tokens)
@@ -239,9 +239,10 @@ class LawIdentification:
             if tests_all or not self._fits(sent.admission, remaining, self._admissions.spans_max(thorough=thorough)):
                 self._judge(sent.admission, ending if ending >= 0 else None, remaining)
 
-    def _learn_step(self, remaining: int, prices: Prices) -> None:
+    def _learn_step(self, remaining: Remaining, prices: Prices) -> None:
         """Learn how figures are rounded; what was taken for evidence rested on exact ones."""
-        self._rounding.observe(remaining, *self._factored(prices.tokens))
+        used = remaining.capacity - remaining.tokens
+        self._rounding.observe(remaining.tokens, *self._factored(prices.tokens), used=used)
         if self._rounding.step != self._admissions.step:
             self._admissions.step = self._endings.step = self._rounding.step
             self.evidence.restart()

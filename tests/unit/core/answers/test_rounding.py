@@ -63,3 +63,34 @@ def test_without_amounts_any_step_is_that_of_the_figures() -> None:
     for figure in (9_000, 8_000, 6_000, 5_000):
         rounding.observe(figure)
     assert rounding.step == 1_000
+
+
+def test_a_figure_that_stays_is_rounded_by_no_more_than_the_divisor_of_those_seen() -> None:
+    """Before: unchanged levels were taken for exact, and a law for right that was too dear."""
+    rounding, steps = Rounding(), []
+    for figure in (9_500, 9_500, 9_500, 9_000, 8_500, 8_500, 8_000, 7_500):
+        rounding.observe(figure, 313, used=10_000 - figure)
+        steps.append(rounding.step)
+    assert steps == [1, 9_500, 9_500, 500, 500, 500, 500, 500]
+
+
+def test_an_exact_figure_shows_that_equal_ones_were_chance() -> None:
+    rounding = Rounding()
+    for figure in (9_500, 9_500, 9_001):
+        rounding.observe(figure, 313, used=10_000 - figure)
+    assert rounding.step == 1
+
+
+@pytest.mark.parametrize(("amount", "step"), [(500, 1), (502, 1), (503, 9_500)])
+def test_calls_that_each_find_a_full_limit_leave_the_same(amount: int, step: int) -> None:
+    rounding = Rounding()
+    for _ in range(5):
+        rounding.observe(9_500, 313, amount, used=500)
+    assert rounding.step == step
+
+
+def test_a_refused_call_changes_no_figure() -> None:
+    rounding = Rounding()
+    for _ in range(5):
+        rounding.observe(9_500, used=500)
+    assert rounding.step == 1

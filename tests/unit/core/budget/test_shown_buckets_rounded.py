@@ -50,3 +50,10 @@ def test_calls_of_a_round_number_of_tokens_are_no_rounding() -> None:
     for call in range(10):
         limit.show(limit.send(200, 100 * call), 200 * (call + 1), None, SMALL, MINUTE_MS)
     assert [mirror.step for mirror in limit.buckets] == [1]
+
+
+def test_a_level_that_stays_while_calls_are_charged_is_rounded() -> None:
+    limit = Limit()
+    for call in range(4):
+        limit.show(limit.send(237 + call, 100 * call), SMALL // 20, None, SMALL, MINUTE_MS)
+    assert [mirror.step for mirror in limit.buckets] == [SMALL - SMALL // 20]

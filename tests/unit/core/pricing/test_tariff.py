@@ -70,8 +70,8 @@ def test_each_endpoint_has_its_own_law_and_their_calls_disturb_each_other() -> N
     assert tariff.laws() == {CHAT: Law.DOCUMENTED, RESPONSES: Law.RESPONSES}
     version = tariff.version
     for attempt in range(3, 23, 2):
-        answered(tariff, attempt, 20_000, asked=other)
-        answered(tariff, attempt + 1, 20_000 - 5_000)
+        answered(tariff, attempt, 20_000 + 7 * attempt, asked=other)
+        answered(tariff, attempt + 1, 20_000 + 7 * attempt - 5_000)
     assert tariff.laws() == {CHAT: Law.DOCUMENTED, RESPONSES: Law.RESPONSES}
     assert tariff.version == version
 
