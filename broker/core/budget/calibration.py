@@ -305,7 +305,7 @@ class Calibration:
                     missing = min(missing, reading.capacity // UNSETTLED_PARTS)
                 order = self._order(call, reading.metric, now_ms)
                 error = self._buckets.observe_headers(reading, order, missing, project=project)
-                if reading.metric is TOKENS and not project:
+                if reading.metric is TOKENS and not project and verdict.meaning in ADMITTED:
                     self._learn_share(reading, order)
                 agreed = agreed and error == 0
                 self._learn_delay(reading.metric, error, now_ms)
