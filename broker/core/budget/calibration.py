@@ -43,6 +43,7 @@ from headrace.broker.core.units import PPM
 
 SHOWN_PPM: Final = 970_000  # a greater share is not told apart from the rounding of our charges
 SHOWN_STEPS: Final = 100  # a share that differs by less than one part in this many is not worth pricing all calls anew
+UNSETTLED_PARTS: Final = 4  # one part in so many of a bucket is kept for outputs: they end one by one, and it refills
 
 
 class Calibration:
@@ -248,14 +249,11 @@ class Calibration:
         return [(call.number, excess)] if excess else []
 
     def _alone_tells_output(self, call: Reservation, verdict: Verdict) -> bool:
-        """Return whether no level will correct the output that a call of a template paid in advance.
+        """Return whether no level will correct the output that a call paid in advance.
 
-        Four of five outputs are shorter than what is reserved, so such calls would pay too much for ever.
+        Four of five outputs are shorter than what is reserved, so calls would pay too much for ever.
         """
-        if not self.tariff.settles(call.endpoint) or any(reading.metric is TOKENS for reading in verdict.readings):
-            return False
-        prices = self._sends.prices_of(call.number)
-        return prices is not None and prices.template != b""
+        return self.tariff.settles(call.endpoint) and all(reading.metric is not TOKENS for reading in verdict.readings)
 
     def _learn_window(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Learn whether tokens that no header shows count in a sliding window: see `unshown_window`."""
@@ -301,10 +299,13 @@ class Calibration:
             self._buckets.record_project(shown=len(shown) > of_account)
         for reading, project in shown:
             if stated is None or stated.metric is not reading.metric or stated.project is not project:
-                missing = self._left_out(call, now_ms, early=verdict.early) if reading.metric is TOKENS else 0
+                missing = 0
+                if reading.metric is TOKENS:
+                    missing = self._left_out(call, now_ms, early=verdict.early)
+                    missing = min(missing, reading.capacity // UNSETTLED_PARTS)
                 order = self._order(call, reading.metric, now_ms)
                 error = self._buckets.observe_headers(reading, order, missing, project=project)
-                if reading.metric is TOKENS and not project:
+                if reading.metric is TOKENS and not project and verdict.meaning in ADMITTED:
                     self._learn_share(reading, order)
                 agreed = agreed and error == 0
                 self._learn_delay(reading.metric, error, now_ms)

@@ -5,15 +5,18 @@ refuses a call. But the last admitted of several calls of one window finds all o
 not known; what it found in use is at most the largest figure among their answers. So the charges of all of them are no
 more than that, whatever else the window counts: other clients' spending only makes the bound weaker.
 
-A bucket shows no share: what it was charged flows in again, and the next answer corrects its mirror. A window keeps
-each charge until its end, also in answers that came before it was known to be a window.
+A bucket shows no share so: what it was charged flows in again, and the next answer corrects its mirror. A window keeps
+each charge until its end, also in answers that came before it was known to be a window. But a bucket of a second or two
+is refilled before an answer comes, and it is full when most calls reach it. Such a call alone is in use then. So where
+many calls show the same share of what they carried, and none shows less, it is that of every call: a server that counts
+what a cache does not hold shows another share for each.
 """
 
 from bisect import bisect_left, insort
 from collections import deque
 from typing import Final
 
-from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.answers.refill_detection import BUCKET, SHORT_MS
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.sent_calls import AdmissionOrder
@@ -21,8 +24,12 @@ from headrace.broker.core.units import PPM
 
 SAMPLES_MAX: Final = 64
 APART_PARTS: Final = 8  # a sample every so many answers, or after one part in so many of those it looks at, if more
-CALLS_MAX: Final = 2_048  # answers that a sample looks at
+CALLS_MAX: Final = 8_192  # answers that a sample looks at
 USED_PARTS: Final = 4  # our calls carry at least one part in this many of the window, so that few units matter little
+
+ALONE_MIN: Final = 16  # of `SAMPLES_MAX` calls, so many show the least share of all: they found a full bucket
+ALIKE_PPM: Final = 20_000  # shares that differ by so much are the same, for charges are whole tokens
+CARRIED_MIN: Final = 100  # a smaller call shows its share less exactly than that
 
 _Answer = tuple[int, int, int]
 """When a call was sent, what it carried, and what was in use according to its answer."""
@@ -35,13 +42,14 @@ class ChargedShare:
         ppm: The share, the least of the last samples; None: no answer has shown one.
     """
 
-    __slots__ = ("_answered", "_ppm", "_unsampled", "ppm")
+    __slots__ = ("_alone", "_answered", "_ppm", "_unsampled", "ppm")
 
     def __init__(self) -> None:
         self.ppm: int | None = None
         self._ppm: deque[int] = deque(maxlen=SAMPLES_MAX)
         self._answered: list[_Answer] = []
         self._unsampled = 0  # answers since the last sample
+        self._alone: deque[int] = deque(maxlen=SAMPLES_MAX)  # the shares that calls show at most, of a short bucket
 
     def observe(self, mirror: AnyMirror, carried: int, remaining: int, order: AdmissionOrder, oldest_ms: int) -> bool:
         """Process a level that headers show: `remaining` was left after a call that carried `carried`, in tokens.
@@ -50,6 +58,9 @@ class ChargedShare:
         """
         if remaining <= 0:
             return False
+        if mirror.refill is BUCKET and mirror.period_ms <= SHORT_MS:
+            is_exact = mirror.step == 1 and not order.age_ms
+            return is_exact and self._observe_alone(carried, mirror.capacity - remaining)
         answered = self._answered
         insort(answered, (order.sent_ms, carried, mirror.capacity - remaining + 1))
         self._unsampled += 1
@@ -58,7 +69,7 @@ class ChargedShare:
         self._unsampled = 0
         gone_ms = min(oldest_ms, order.sent_ms) - mirror.period_ms
         del answered[: max(bisect_left(answered, (gone_ms,)), len(answered) - CALLS_MAX)]
-        ends_ms = () if mirror.refill is Refill.BUCKET else (oldest_ms, answered[-1][0] + 1)
+        ends_ms = () if mirror.refill is BUCKET else (oldest_ms, answered[-1][0] + 1)
         windows = [_of_window(mirror, answered, end_ms, order.delay_ms) for end_ms in ends_ms]
         if mirror.step == 1 and any(map(_is_stale, windows)):
             self._ppm.clear()
@@ -69,6 +80,22 @@ class ChargedShare:
             self._ppm.append(min(known))
             self.ppm = min(self._ppm)
         return bool(known)
+
+    def _observe_alone(self, carried: int, used: int) -> bool:
+        """Process what is in use of a short bucket right after a call."""
+        if carried < CARRIED_MIN or used <= 0:
+            return False
+        self._alone.append(used * PPM // carried)
+        self._unsampled += 1
+        if self._unsampled < ALONE_MIN:
+            return False
+        self._unsampled = 0
+        least = min(self._alone)
+        alike = [ppm for ppm in self._alone if (ppm - least) * PPM <= least * ALIKE_PPM]
+        if len(alike) < ALONE_MIN:
+            return False
+        self.ppm = max(alike)
+        return True
 
 
 def _of_window(mirror: AnyMirror, answered: list[_Answer], end_ms: int, delay_ms: int) -> list[_Answer]:

@@ -148,7 +148,8 @@ class _SideLimit:
                 told = Reading(TOKENS, side.capacity, side.remaining, side.period_ms, side.full_in_ms)
                 reading = replace(told, capacity=size, remaining=min(size, self._left(side.remaining)))
                 self._learn(self.buckets.observe_headers(reading, order, told=told), size)
-                self._learn_share(reading, order)
+                if verdict.meaning is OK:
+                    self._learn_share(reading, order)
 
     def _believes(self, size: int, period_ms: int | None, taken: int, *, admitted: bool) -> bool:
         return self.sizes.believes((TOKENS, period_ms, False), size, lambda: taken, admitted=admitted)

@@ -17,6 +17,9 @@ A law that charges less than the server did may still be right, with another cli
 counts only if another law fits that very piece; a law that charges more always misfits. A piece that every law fits,
 because the bodies do not tell them apart, shows nothing, and nothing depends on it. Nor does a piece that the believed
 law fits support another law.
+
+Where no law is right, such as before a factor is known, chance fits one and then another. Each change of belief prices
+all calls anew. So the more changes there were, the more pieces count, and the longer a belief lasts.
 """
 
 from collections.abc import Sequence
@@ -28,6 +31,8 @@ from headrace.broker.core.units import PPM
 REFUTED_PPM: Final = PPM // 2
 PREFERRED_PPM: Final = PPM // 4  # a law that misfits by this much more than another is not believed, though not refuted
 MEMORY: Final = 4  # once this many came, each new piece weighs one part in this many
+CHANGES_USUAL: Final = 4  # after every so many changes of belief, twice as many pieces count
+DOUBLED_MAX: Final = 3
 STATED_WEIGHT: Final = 3  # a charge that the server itself names is exact: a single one changes a belief
 SILENT_ANSWERS_MAX: Final = 16  # answers without evidence before the recorded law is believed
 SETTLED_ANSWERS: Final = 16  # in a row that the believed law fits, whether or not they distinguish it from others
@@ -53,6 +58,7 @@ class LawEvidence:
         self._agreed = 0
         self._stated = False
         self.pieces = self.turns = 0
+        self._memory, self._changes = MEMORY, 0
         self.believed = self._laws[0] if len(self._laws) == 1 else self._inherited
 
     def restart(self) -> None:
@@ -108,13 +114,17 @@ class LawEvidence:
         believed = self._laws.index(self.believed) if self.believed is not None else None
         explained = believed is not None and excesses[believed] == 0
         self.pieces += 1
-        for _ in range(weight):
+        for _ in range(weight if weight == 1 else weight * self._memory // MEMORY):
             for index, excess in enumerate(excesses):
                 if excess == 0 and explained and index != believed:
                     continue
                 if excess is not None and (excess >= 0 or fits):
                     self._count(index, fits=excess == 0)
+        former = self.believed
         self._choose(costs)
+        if former is not None and self.believed is not former:
+            self._changes += 1
+            self._memory = MEMORY << min(DOUBLED_MAX, self._changes // CHANGES_USUAL)
 
     def _agree(self, excesses: Sequence[int | None], before: Law | None) -> None:
         """Count the consecutive answers that the believed law fits; an answer that does not judge it does not count."""
@@ -126,7 +136,7 @@ class LawEvidence:
             self._agreed = 0 if excess else self._agreed + 1
 
     def _count(self, index: int, *, fits: bool) -> None:
-        self._judged[index] = min(MEMORY, self._judged[index] + 1)
+        self._judged[index] = min(self._memory, self._judged[index] + 1)
         misfit_ppm, before_ppm = 0 if fits else PPM, self._misfit_ppm[index]
         self._misfit_ppm[index] += (misfit_ppm - before_ppm) // self._judged[index]
         self.turns += (before_ppm < REFUTED_PPM) != (self._misfit_ppm[index] < REFUTED_PPM)

@@ -1,11 +1,13 @@
 """Prices that the levels of a sliding window have shown to be too high: no refusal would ever tell."""
 
 from collections import deque
+from dataclasses import replace
 
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.budget.calibration import SHOWN_PPM
 from headrace.broker.core.units import PPM
@@ -61,6 +63,20 @@ def test_calls_are_priced_no_higher_than_the_window_counts_them() -> None:
     assert server.refills == [Refill.SLIDING]
     assert 451 <= server.price <= 456
     assert 0.97 * SIZE < max(map(server.counted, server.sent)) <= SIZE
+
+
+def test_refused_calls_tell_nothing_of_the_share() -> None:
+    """Before, three that were refused at once looked like old levels: the share was forgotten (seed 92199)."""
+    server = Sliding(902_000)
+    server.spend(400)
+    before, now_ms = server.price, server.sent[-1] + 40_000
+    verdict = answer(tokens=(SIZE, SIZE - server.counted(now_ms), "60s"))
+    for number in range(1_000, 1_024):
+        now_ms = max(now_ms, server.budget.payable_at(charge(number), now_ms) or now_ms)
+        server.budget.reserve(number, charge(number), now_ms)
+    for number in range(1_000, 1_024):
+        server.budget.record_answer(number, now_ms + 50, replace(verdict, meaning=Meaning.RATE_LIMITED))
+    assert server.price == before
 
 
 @pytest.mark.parametrize("counted_ppm", [PPM, SHOWN_PPM + 10_000, 1_300_000])

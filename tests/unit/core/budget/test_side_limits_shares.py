@@ -1,8 +1,11 @@
 """What a window of input tokens counts of its calls is learned from its levels, without one refusal."""
 
+from dataclasses import replace
+
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.budget.test_side_limits import Limit, carries, names, shows
 from tests.unit.core.budgets import answer
@@ -79,6 +82,17 @@ def test_calls_without_an_answer_are_left_out() -> None:
     assert amount(limit) == pytest.approx(402, abs=3)
     limit.budget.record_answer(1_000, 2_000 * limit.calls, shows(KIND, SIZE, SIZE - 200, "60s"))
     assert amount(limit) == pytest.approx(402, abs=3)
+
+
+def test_refused_calls_are_left_out() -> None:
+    """Before, what they carried was held against what only the others had used."""
+    limit = cached(371)
+    refused = replace(shows(KIND, SIZE, SIZE - 371 * limit.calls, "60s"), meaning=Meaning.RATE_LIMITED)
+    for number in range(1_000, 1_008):
+        limit.budget.reserve(number, 100, 2_000 * limit.calls, prices=carries(CARRIED))
+    for number in range(1_000, 1_008):
+        limit.budget.record_answer(number, 2_000 * limit.calls + 50, refused)
+    assert amount(limit) == pytest.approx(742, abs=3)
 
 
 def test_a_long_time_without_levels_changes_nothing() -> None:

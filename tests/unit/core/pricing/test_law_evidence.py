@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.law_evidence import (
+    CHANGES_USUAL,
     MEMORY,
     SETTLED_ANSWERS,
     SILENT_ANSWERS_MAX,
@@ -80,6 +81,38 @@ def test_a_law_that_changes_is_noticed_within_three_pieces() -> None:
     made = evidence()
     weighed(made, *[(400, 200, 0, -50)] * 50)
     assert weighed(made, *[(0, -20, -90, -150)] * 3) is Law.CHAT_LEGACY
+
+
+def changed(made: LawEvidence) -> None:
+    """Let the belief change so often that twice as many pieces count."""
+    for _ in range(CHANGES_USUAL // 2):
+        for piece in ((400, 200, 0, -50), (0, -20, -90, -150)):
+            weighed(made, *[piece] * MEMORY)
+    weighed(made, *[(400, 200, 0, -50)] * 4 * MEMORY)
+
+
+def test_a_belief_that_has_alternated_lasts_longer() -> None:
+    """Before, where no law was right, two of them were believed by turns, thirty times in six minutes (seed 92099)."""
+    made = evidence()
+    changed(made)
+    assert weighed(made, *[(0, -20, -90, -150)] * 4) is Law.CHAT_2025
+    assert weighed(made, *[(0, -20, -90, -150)] * 2) is Law.CHAT_LEGACY
+
+
+def test_but_no_longer_than_until_a_charge_is_named() -> None:
+    made = evidence()
+    changed(made)
+    made.weigh((0, -200, -400, -450), COSTS, STATED_WEIGHT)
+    assert made.believed is Law.CHAT_LEGACY
+
+
+def test_changes_are_remembered_when_the_evidence_is_forgotten() -> None:
+    """A server whose pattern is told by turns would forget them each time (seed 92478)."""
+    made = evidence()
+    changed(made)
+    made.restart()
+    weighed(made, *[(400, 200, 0, -50)] * 4 * MEMORY)
+    assert weighed(made, *[(0, -20, -90, -150)] * 4) is Law.CHAT_2025
 
 
 def test_one_charge_that_the_server_names_is_enough() -> None:
