@@ -20,7 +20,7 @@ from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate, same_size
 from headrace.broker.core.budget.others_evidence import OthersEvidence
-from headrace.broker.core.budget.renewal_doubt import FAR_PARTS
+from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, counts_former
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_bucket import ShownBucket
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
@@ -100,10 +100,9 @@ class ShownBuckets:
                     mirror.take_as_proven()
             if pattern is not None and self._mirrors.is_alone(mirror):
                 header.known, header.made = pattern, self._mirrors.made
-        if header.rounding is not None:
-            amounts = self._sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
-            header.rounding.observe(reading.remaining, *amounts)
-            mirror.step = header.rounding.step
+        if self._has_not_begun_anew(header, told or reading, mirror, order):
+            return self._disprove(mirror, reading.remaining - later, order)
+        self._round(header, reading, mirror, order)
         if header.states_period and reading.metric is LimitMetric.TOKENS and mirror.period_ms <= MINUTE_MS:
             self._age = self._age or StatedAge(self._sends)
             self._age.observe(reading, order, mirror)
@@ -114,6 +113,21 @@ class ShownBuckets:
         if isinstance(mirror, TwoCounterMirror):
             mirror.hear(pattern, reading.full_in_ms)
         return self.correct(mirror, reading.capacity, reading.remaining - later, order)
+
+    def _round(self, header: ShownBucket, reading: Reading, mirror: AnyMirror, order: AdmissionOrder) -> None:
+        if header.rounding is not None:
+            amounts = self._sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
+            header.rounding.observe(reading.remaining, *amounts)
+            mirror.step = header.rounding.step
+
+    def _has_not_begun_anew(
+        self, header: ShownBucket, reading: Reading, mirror: AnyMirror, order: AdmissionOrder
+    ) -> bool:
+        """Return whether answers show that a counter is none; of a short window, they may be of former ones."""
+        if not isinstance(mirror, FixedWindowMirror) or mirror.period_ms <= SHORT_MS:
+            return False
+        is_open = self._estimates and not mirror.is_proven
+        return header.evidence.has_risen or (is_open and counts_former(reading, mirror.period_ms, order, self._sends))
 
     @property
     def age_ms(self) -> int:
