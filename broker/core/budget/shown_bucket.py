@@ -1,8 +1,15 @@
 """One bucket that headers show: its mirror, and what is known of it by now."""
 
+from typing import Final
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, Reading
 from headrace.broker.core.answers.refill_detection import RefillEvidence, RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
+from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
+
+TELLING_PARTS: Final = 4  # a level tells a period if at least one part in so many of the limit is used
+SHORTER_PARTS: Final = 2  # a period is too long if that is less than one part in so many of it
 
 
 class ShownBucket:
@@ -50,3 +57,14 @@ class ShownBucket:
     def knows(self, pattern: RefillPattern, made: int) -> bool:
         """Return whether its mirror follows this pattern, and no mirror was added or dropped since."""
         return pattern is self.known and made == self.made
+
+    def is_too_long(self, reading: Reading) -> bool:
+        """Return whether a level that tells more refutes the period that one level had computed to.
+
+        Hardly used, a window of a minute may compute to a day. As such it lets next to nothing through while in debt.
+        """
+        mirror, full_in_ms, used = self.mirror, reading.full_in_ms, reading.capacity - reading.remaining
+        if not isinstance(mirror, Mirror) or mirror.period_ms <= MINUTE_MS or reading.named or full_in_ms is None:
+            return False
+        told_ms = full_in_ms * reading.capacity // max(1, used)
+        return used * TELLING_PARTS >= reading.capacity and told_ms * SHORTER_PARTS < mirror.period_ms

@@ -92,7 +92,8 @@ class ShownBuckets:
         is_of_account = reading.metric is LimitMetric.TOKENS and not project
         if pattern is not None and is_of_account and self.token_capacity in {None, reading.capacity}:
             self.token_pattern = pattern
-        if mirror is None or (pattern is not None and not header.knows(pattern, self._mirrors.made)):
+        is_open = mirror is None or (pattern is None and header.is_too_long(reading))
+        if mirror is None or is_open or (pattern is not None and not header.knows(pattern, self._mirrors.made)):
             mirror = self._mirror_of(reading, pattern, header, order.now_ms, project=project)
             if pattern is not None and pattern.refill is FIXED and isinstance(mirror, FixedWindowMirror):
                 mirror.set_end(pattern.mark_ms, order.now_ms, pattern.spread_ms)
@@ -322,12 +323,14 @@ class ShownBuckets:
         """
         metric, owner, shown = reading.metric, (reading.metric, project), header.mirror
         if pattern is None:
-            period_ms = reading.period_ms or MINUTE_MS
+            period_ms = MINUTE_MS if shown is not None else reading.period_ms or MINUTE_MS
             capacity = None if reading.named else reading.capacity
-            bucket = self._mirrors.find(owner, capacity, period_ms if reading.period_ms else None)
+            bucket = self._mirrors.find(owner, capacity, period_ms if shown is not None or reading.period_ms else None)
             if bucket is None:
                 bucket = Mirror(metric, reading.capacity, period_ms, now_ms, project=project)
                 self._mirrors.add(bucket)
+            if shown is not None:
+                return self._exchange(header, bucket)
             header.mirror = bucket
             return bucket
         if shown is not None and _matches(shown, pattern):
