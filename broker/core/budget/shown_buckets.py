@@ -160,11 +160,9 @@ class ShownBuckets:
             return header
         returned, is_soon = reading.capacity == header.former, order.now_ms - header.changed_ms <= RETURNED_SOON_MS
         header.returns = header.returns + (RETURNS_MIN if is_soon else 1) if returned else 0
-        if header.returns < RETURNS_MIN:
-            if reading.capacity * FAR_PARTS <= header.capacity:  # another limit: what is ruled out was not of it
-                header.evidence = self._no_evidence()
-            header.former, header.capacity, header.changed_ms = header.capacity, reading.capacity, order.now_ms
-            header.rounding = Rounding()
+        if header.returns < RETURNS_MIN:  # ruled out was nothing of a limit that is much smaller
+            is_other = reading.capacity * FAR_PARTS <= header.capacity
+            header.change(reading.capacity, order.now_ms, self._no_evidence() if is_other else None)
             return header
         self._split(name, shown, reading.capacity, order.now_ms)
         return self._headers[name, reading.capacity]
@@ -196,7 +194,8 @@ class ShownBuckets:
         The mirror is that of the former if it has that capacity still, or again: answers come in any order.
         """
         header = self._headers.pop(shown)
-        other = ShownBucket(capacity, now_ms, self._no_evidence())
+        other = ShownBucket(capacity, now_ms, header.former_evidence or self._no_evidence())
+        header.evidence = self._no_evidence()  # what it had was begun as that of the other
         if header.mirror is not None and header.mirror.capacity == capacity:
             other.mirror, header.mirror, header.known = header.mirror, None, None
         header.returns, header.shown_ms = 0, now_ms

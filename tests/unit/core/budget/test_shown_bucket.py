@@ -50,3 +50,23 @@ def test_a_level_that_tells_more_refutes_a_period_that_is_too_long(
     assert not bucket.is_too_long(reading)
     bucket.mirror = FixedWindowMirror(TOKENS, CAPACITY, DAY_MS, DAY_MS, CAPACITY)
     assert not bucket.is_too_long(reading)
+
+
+def test_what_is_known_of_a_bucket_is_kept_when_its_size_changes() -> None:
+    evidence = RefillEvidence()
+    bucket = ShownBucket(CAPACITY, 0, evidence)
+    bucket.change(2 * CAPACITY, 1_000, None)
+    assert (bucket.former, bucket.capacity, bucket.changed_ms) == (CAPACITY, 2 * CAPACITY, 1_000)
+    assert bucket.evidence is evidence
+    assert bucket.former_evidence is not None
+    bucket.evidence.rule_out(Refill.FIXED)
+    bucket.evidence.rule_out(Refill.TWO)
+    assert not bucket.former_evidence.is_disproved, "it is a copy: the limit may have been raised"
+
+
+def test_a_limit_that_is_another_one_has_evidence_of_its_own() -> None:
+    former, other = RefillEvidence(), RefillEvidence()
+    bucket = ShownBucket(CAPACITY, 0, former)
+    bucket.change(CAPACITY // 6, 1_000, other)
+    assert bucket.evidence is other
+    assert bucket.former_evidence is former
