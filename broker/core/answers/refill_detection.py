@@ -31,6 +31,7 @@ from headrace.broker.core.answers.rate_limit_headers import (
     USUAL_PERIODS_MS,
     Reading,
 )
+from headrace.broker.core.answers.rising_level import RisingLevel
 from headrace.broker.core.answers.window_phase import NewestMarks, Phase, WindowPhase
 
 WINDOWS_MS: Final = (SECOND_MS, 2_000, 6_000, 10_000, 30_000, MINUTE_MS, HOUR_MS, DAY_MS)
@@ -101,6 +102,9 @@ class RefillEvidence:
     """Evidence that the answers about one metric give.
 
     An answer that states another capacity starts it anew, but for what is ruled out, the named period and the marks.
+
+    Attributes:
+        has_risen: What is left has risen between two marks, so that it is not one counter.
     """
 
     def __init__(self) -> None:
@@ -120,6 +124,8 @@ class RefillEvidence:
         self._named_ms = 0  # the period that the header's name states
         self._coarse = CoarseBucket(0)
         self._is_inexact = False  # no period agrees with all figures as they are stated
+        self._rising: RisingLevel | None = None  # what levels tell between marks, once it is no bucket
+        self.has_risen = False
 
     def observe(self, reading: Reading, sent_ms: int, now_ms: int, *, charged: bool = True) -> RefillPattern | None:
         """Process an answer to a call sent at `sent_ms`; return the pattern believed now, or None while it is open.
@@ -132,7 +138,7 @@ class RefillEvidence:
             return None  # an empty limit may be in debt, a full one shows nothing
         if reading.capacity != self._capacity:
             self._capacity = reading.capacity
-            self._coarse, self._is_inexact = CoarseBucket(reading.capacity), False
+            self._coarse, self._is_inexact, self._rising = CoarseBucket(reading.capacity), False, None
             self._begin()
         self._coarse.observe(reading.remaining, full_in_ms)
         low = full_in_ms * reading.capacity // used
@@ -154,6 +160,7 @@ class RefillEvidence:
         self._first_ms = sent_ms if self._first_ms < 0 else min(self._first_ms, sent_ms)
         self._last_ms = max(self._last_ms, sent_ms)
         self._longest_ms = max(self._longest_ms, full_in_ms)
+        self._observe_rise(sent_ms + full_in_ms, full_in_ms, reading.remaining)
         self._observe_newest(sent_ms, full_in_ms)
         self._observe_mark(sent_ms + full_in_ms, now_ms + full_in_ms + 1, sent_ms, now_ms)
         if self._bucket.empty:
@@ -197,13 +204,25 @@ class RefillEvidence:
     def judge_anew(self, kept: frozenset[Refill] = frozenset()) -> bool:
         """Exclude nothing but `kept`: the levels were compared with charges that were none. Return whether more was.
 
-        Two counters stay what one is not.
+        Two counters stay what one is not, and what has risen between marks is not one, whatever calls were charged.
         """
         believed = self._believed
         if believed is not None and believed.refill is Refill.TWO and believed.period_ms > SHORT_MS:
             return False
+        kept = kept | {FIXED} if self.has_risen else kept
         excluded, self._ruled_out = self._ruled_out - kept, self._ruled_out & kept
         return bool(excluded)
+
+    def _observe_rise(self, mark_ms: int, full_in_ms: int, remaining: int) -> None:
+        """Rule one counter out once what is left has risen between its marks; of a short window, answers may be old."""
+        window_ms, believed = self._window_ms(), self._believed
+        is_counter = self._bucket.empty or (believed is not None and believed.refill is FIXED)
+        if not is_counter or self.has_risen or window_ms <= SHORT_MS:
+            return
+        self._rising = self._rising or RisingLevel()
+        if self._rising.observe(mark_ms, full_in_ms, remaining, window_ms):
+            self.has_risen = True
+            self.rule_out(FIXED)
 
     def _observe_mark(self, low_ms: int, high_ms: int, sent_ms: int, now_ms: int) -> None:
         """Narrow down the end of the window, if there are windows.

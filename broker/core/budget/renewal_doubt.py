@@ -1,13 +1,19 @@
 """Whether a window is what it is taken for, judged by several of its windows: one of them proves little.
 
 Two weighted counters seem to begin anew after a window in which nothing, or little, was taken. And others may have
-taken much of one, or calls have been priced wrongly.
+taken much of one, or calls have been priced wrongly. But one level is enough soon after a mark, while little was sent
+in the new window: others cannot have taken as much by then, and two counters explain it.
 """
 
 from typing import Final
 
+from headrace.broker.core.answers.rate_limit_headers import Reading
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+
 SHORT_MIN: Final = 2  # windows in a row
 FAR_PARTS: Final = 4  # a window short by more than one part in this many of its capacity is another one
+SOON_PARTS: Final = 4  # of a window, the first of so many parts is soon after its mark
+NEAR_PARTS: Final = 8  # of a capacity, one part in so many may be mispriced, or taken by others
 
 
 class RenewalDoubt:
@@ -36,3 +42,18 @@ class RenewalDoubt:
                 in_a_row = apart_ms is not None and apart_ms < period_ms + period_ms // 2
                 self._short, self._short_ms = self._short + 1 if in_a_row else 1, begun_ms
         return self._short >= SHORT_MIN
+
+
+def counts_former(reading: Reading, period_ms: int, order: AdmissionOrder, sends: SentCalls) -> bool:
+    """Return whether a level soon after a mark shows that charges of the window before it count still."""
+    capacity, left_ms = reading.capacity, reading.full_in_ms or 0
+    used = capacity - reading.remaining
+    if left_ms * SOON_PARTS < period_ms * (SOON_PARTS - 1) or used * FAR_PARTS <= capacity or order.index < 0:
+        return False
+    begun_ms = order.sent_ms + left_ms - period_ms
+    this = sends.sent_since(reading.metric, begun_ms) - sends.sent_since(reading.metric, order.sent_ms + 1)
+    missing = used - this
+    if this * NEAR_PARTS > capacity or missing * FAR_PARTS <= capacity:
+        return False
+    last = sends.sent_since(reading.metric, begun_ms - period_ms) - sends.sent_since(reading.metric, begun_ms)
+    return abs(missing - last * left_ms // period_ms) * NEAR_PARTS <= capacity

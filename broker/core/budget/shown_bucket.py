@@ -1,8 +1,16 @@
 """One bucket that headers show: its mirror, and what is known of it by now."""
 
+from copy import deepcopy
+from typing import Final
+
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, Reading
 from headrace.broker.core.answers.refill_detection import RefillEvidence, RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
+from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
+
+TELLING_PARTS: Final = 4  # a level tells a period if at least one part in so many of the limit is used
+SHORTER_PARTS: Final = 2  # a period is too long if that is less than one part in so many of it
 
 
 class ShownBucket:
@@ -15,6 +23,7 @@ class ShownBucket:
         made: The changes of the list of mirrors when it was known.
         capacity: What it was shown to hold last.
         former: What it was shown to hold before; 0: nothing else.
+        former_evidence: The evidence when it was shown to hold that.
         changed_ms: When that changed.
         returns: How often in a row that was to what it was shown to hold before.
         shown_ms: When it was shown last, if it is shown by turns.
@@ -27,6 +36,7 @@ class ShownBucket:
         "changed_ms",
         "evidence",
         "former",
+        "former_evidence",
         "known",
         "made",
         "mirror",
@@ -42,6 +52,7 @@ class ShownBucket:
         self.shown_ms = now_ms
         self.mirror: AnyMirror | None = None
         self.evidence = evidence
+        self.former_evidence: RefillEvidence | None = None
         self.known: RefillPattern | None = None
         self.made = 0
         self.states_period = False
@@ -50,3 +61,24 @@ class ShownBucket:
     def knows(self, pattern: RefillPattern, made: int) -> bool:
         """Return whether its mirror follows this pattern, and no mirror was added or dropped since."""
         return pattern is self.known and made == self.made
+
+    def change(self, capacity: int, now_ms: int, evidence: RefillEvidence | None) -> None:
+        """Let it hold `capacity` from now on; `evidence` replaces its own, if it is given.
+
+        What there was is kept, for it may prove to be another bucket that holds this.
+        """
+        self.former_evidence = deepcopy(self.evidence) if evidence is None else self.evidence
+        self.evidence = evidence or self.evidence
+        self.former, self.capacity, self.changed_ms = self.capacity, capacity, now_ms
+        self.rounding = Rounding()
+
+    def is_too_long(self, reading: Reading) -> bool:
+        """Return whether a level that tells more refutes the period that one level had computed to.
+
+        Hardly used, a window of a minute may compute to a day. As such it lets next to nothing through while in debt.
+        """
+        mirror, full_in_ms, used = self.mirror, reading.full_in_ms, reading.capacity - reading.remaining
+        if not isinstance(mirror, Mirror) or mirror.period_ms <= MINUTE_MS or reading.named or full_in_ms is None:
+            return False
+        told_ms = full_in_ms * reading.capacity // max(1, used)
+        return used * TELLING_PARTS >= reading.capacity and told_ms * SHORTER_PARTS < mirror.period_ms

@@ -20,7 +20,7 @@ from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate, same_size
 from headrace.broker.core.budget.others_evidence import OthersEvidence
-from headrace.broker.core.budget.renewal_doubt import FAR_PARTS
+from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, counts_former
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_bucket import ShownBucket
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
@@ -92,7 +92,8 @@ class ShownBuckets:
         is_of_account = reading.metric is LimitMetric.TOKENS and not project
         if pattern is not None and is_of_account and self.token_capacity in {None, reading.capacity}:
             self.token_pattern = pattern
-        if mirror is None or (pattern is not None and not header.knows(pattern, self._mirrors.made)):
+        is_open = mirror is None or (pattern is None and header.is_too_long(reading))
+        if mirror is None or is_open or (pattern is not None and not header.knows(pattern, self._mirrors.made)):
             mirror = self._mirror_of(reading, pattern, header, order.now_ms, project=project)
             if pattern is not None and pattern.refill is FIXED and isinstance(mirror, FixedWindowMirror):
                 mirror.set_end(pattern.mark_ms, order.now_ms, pattern.spread_ms)
@@ -100,10 +101,9 @@ class ShownBuckets:
                     mirror.take_as_proven()
             if pattern is not None and self._mirrors.is_alone(mirror):
                 header.known, header.made = pattern, self._mirrors.made
-        if header.rounding is not None:
-            amounts = self._sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
-            header.rounding.observe(reading.remaining, *amounts, used=reading.capacity - reading.remaining)
-            mirror.step = header.rounding.step
+        if self._has_not_begun_anew(header, told or reading, mirror, order):
+            return self._disprove(mirror, reading.remaining - later, order)
+        self._round(header, reading, mirror, order)
         if header.states_period and reading.metric is LimitMetric.TOKENS and mirror.period_ms <= MINUTE_MS:
             self._age = self._age or StatedAge(self._sends)
             self._age.observe(reading, order, mirror)
@@ -114,6 +114,21 @@ class ShownBuckets:
         if isinstance(mirror, TwoCounterMirror):
             mirror.hear(pattern, reading.full_in_ms)
         return self.correct(mirror, reading.capacity, reading.remaining - later, order)
+
+    def _round(self, header: ShownBucket, reading: Reading, mirror: AnyMirror, order: AdmissionOrder) -> None:
+        if header.rounding is not None:
+            amounts = self._sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
+            header.rounding.observe(reading.remaining, *amounts, used=reading.capacity - reading.remaining)
+            mirror.step = header.rounding.step
+
+    def _has_not_begun_anew(
+        self, header: ShownBucket, reading: Reading, mirror: AnyMirror, order: AdmissionOrder
+    ) -> bool:
+        """Return whether answers show that a counter is none; of a short window, they may be of former ones."""
+        if not isinstance(mirror, FixedWindowMirror) or mirror.period_ms <= SHORT_MS:
+            return False
+        is_open = self._estimates and not mirror.is_proven
+        return header.evidence.has_risen or (is_open and counts_former(reading, mirror.period_ms, order, self._sends))
 
     @property
     def age_ms(self) -> int:
@@ -145,11 +160,9 @@ class ShownBuckets:
             return header
         returned, is_soon = reading.capacity == header.former, order.now_ms - header.changed_ms <= RETURNED_SOON_MS
         header.returns = header.returns + (RETURNS_MIN if is_soon else 1) if returned else 0
-        if header.returns < RETURNS_MIN:
-            if reading.capacity * FAR_PARTS <= header.capacity:  # another limit: what is ruled out was not of it
-                header.evidence = self._no_evidence()
-            header.former, header.capacity, header.changed_ms = header.capacity, reading.capacity, order.now_ms
-            header.rounding = Rounding()
+        if header.returns < RETURNS_MIN:  # ruled out was nothing of a limit that is much smaller
+            is_other = reading.capacity * FAR_PARTS <= header.capacity
+            header.change(reading.capacity, order.now_ms, self._no_evidence() if is_other else None)
             return header
         self._split(name, shown, reading.capacity, order.now_ms)
         return self._headers[name, reading.capacity]
@@ -181,7 +194,8 @@ class ShownBuckets:
         The mirror is that of the former if it has that capacity still, or again: answers come in any order.
         """
         header = self._headers.pop(shown)
-        other = ShownBucket(capacity, now_ms, self._no_evidence())
+        other = ShownBucket(capacity, now_ms, header.former_evidence or self._no_evidence())
+        header.evidence = self._no_evidence()  # what it had was begun as that of the other
         if header.mirror is not None and header.mirror.capacity == capacity:
             other.mirror, header.mirror, header.known = header.mirror, None, None
         header.returns, header.shown_ms = 0, now_ms
@@ -308,12 +322,14 @@ class ShownBuckets:
         """
         metric, owner, shown = reading.metric, (reading.metric, project), header.mirror
         if pattern is None:
-            period_ms = reading.period_ms or MINUTE_MS
+            period_ms = MINUTE_MS if shown is not None else reading.period_ms or MINUTE_MS
             capacity = None if reading.named else reading.capacity
-            bucket = self._mirrors.find(owner, capacity, period_ms if reading.period_ms else None)
+            bucket = self._mirrors.find(owner, capacity, period_ms if shown is not None or reading.period_ms else None)
             if bucket is None:
                 bucket = Mirror(metric, reading.capacity, period_ms, now_ms, project=project)
                 self._mirrors.add(bucket)
+            if shown is not None:
+                return self._exchange(header, bucket)
             header.mirror = bucket
             return bucket
         if shown is not None and _matches(shown, pattern):

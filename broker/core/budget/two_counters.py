@@ -11,6 +11,7 @@ from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, RefillPattern
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.charge_rounding import charge_rounding
 from headrace.broker.core.budget.others_charges import OthersInterval
 from headrace.broker.core.budget.renewal_doubt import RenewalDoubt
@@ -19,6 +20,9 @@ from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 
 WINDOWS_KEPT: Final = 4  # the next one, in which a late call counts, this one, the former, and the one before
+SHORTER_PARTS: Final = (
+    2  # calls are counted again once the delay is less than one part in so many of that they were with
+)
 LENT_PARTS: Final = 20  # of a limit, one part in so many of its reserve is spent just before each mark
 
 
@@ -201,6 +205,8 @@ class TwoCounterMirror(SlidingWindowMirror):
 
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer. A level that is old tells its age: its time until the mark is as old."""
+        if order.delay_ms * SHORTER_PARTS <= self._counted_ms:
+            self._recount(order.delay_ms, order.now_ms, sends)
         bounds = self._when_told(order, sends) if 0 < order.age_ms < self.period_ms and self.step == 1 else None
         if bounds is None:
             return super().observe(remaining, order, sends)
@@ -209,6 +215,15 @@ class TwoCounterMirror(SlidingWindowMirror):
         self._heard = max(self._heard, order.number)
         used = self.capacity - remaining
         return self._learn_others(used - self.step - bounds[1], used - bounds[0], order, sends)
+
+    def _recount(self, delay_ms: int, now_ms: int, sends: SentCalls) -> None:
+        """Count what may count at most again: with a shorter delay, less was sent too late for the former window."""
+        self._counted_ms = delay_ms
+        self._most = self._long = TwoCounterSum(self.period_ms, self._mark_ms)
+        self._most.late_ms = delay_ms
+        amounts, rounding = sends.amounts[self.metric], charge_rounding(self.metric)
+        for index in range(bisect_left(sends.sent_ms, now_ms - 2 * self.period_ms - delay_ms), len(amounts)):
+            self._most.pay(amounts[index] + rounding, sends.sent_ms[index])
 
     def _when_told(self, order: AdmissionOrder, sends: SentCalls) -> tuple[int, int] | None:
         """Return what counted, at least and at most, when the level was looked up that an answer states."""
@@ -247,6 +262,7 @@ class TwoCounterMirror(SlidingWindowMirror):
         """Begin with sums of what counts at most, by which calls are paid, and at least."""
         self._most, self._least = (TwoCounterSum(self.period_ms, self._mark_ms) for _ in range(2))
         self._long, self._short = self._most, self._least  # by these names `SlidingWindowMirror` knows them
+        self._counted_ms = DELAY_MAX_MS  # the delay that calls were counted with at most
 
     def _allow_for(self, delay_ms: int) -> None:
         """Let calls take so long to the server: then those sent just before a mark may count in the window after it."""

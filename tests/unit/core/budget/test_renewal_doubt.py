@@ -2,7 +2,9 @@
 
 import pytest
 
-from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, RenewalDoubt
+from headrace.broker.core.answers.rate_limit_headers import TOKENS, Reading
+from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, RenewalDoubt, counts_former
+from headrace.broker.core.budget.sent_calls import SentCalls
 
 PERIOD, CAPACITY = 6_000, 1_000
 FAR = -CAPACITY // FAR_PARTS - 1
@@ -35,3 +37,45 @@ def test_of_a_window_its_first_answer_counts_or_all(all_count: bool) -> None:  #
 
 def test_an_answer_that_tells_nothing_is_no_first_one() -> None:
     assert verdicts((0, FAR), (1, None), (1, FAR)) == [False, False, True]
+
+
+def counts(used: int, *, last: int = CAPACITY, this: int = 0, into_ms: int = 600, known: bool = True) -> bool:
+    """The verdict on a level `into_ms` after a mark, with so much sent in the former window and in this one."""
+    sends, mark_ms = SentCalls(), 2 * PERIOD
+    for tokens, sent_ms in ((CAPACITY, PERIOD - 1), (last, PERIOD), (this, mark_ms)):
+        sends.append(sent_ms, tokens)
+    number = sends.append(mark_ms + into_ms, 0)
+    sends.append(mark_ms + into_ms + 1, CAPACITY)  # after it
+    order = sends.admission_order(number if known else -1, mark_ms + into_ms, mark_ms + into_ms + 20, 20)
+    shown = Reading(TOKENS, CAPACITY, CAPACITY - used, None, PERIOD - into_ms)
+    return counts_former(shown, PERIOD, order, sends)
+
+
+def test_one_level_soon_after_a_mark_shows_that_the_former_window_counts_still() -> None:
+    assert counts(900)
+    assert counts(900 + CAPACITY // 8)
+    assert not counts(901 + CAPACITY // 8)
+    assert counts(900 - CAPACITY // 8)
+    assert not counts(899 - CAPACITY // 8)
+    assert counts(500, last=400, this=125)
+
+
+def test_what_the_former_window_does_not_explain_shows_nothing() -> None:
+    assert not counts(900, last=CAPACITY // 2), "calls are priced too low, or others spend"
+    assert not counts(FAR_PARTS, last=0)
+    assert not counts(CAPACITY // FAR_PARTS, last=250)
+    assert counts(CAPACITY // FAR_PARTS + 1, last=250)
+
+
+def test_later_in_a_window_or_with_more_sent_others_or_prices_may_explain_a_level() -> None:
+    assert counts(750, into_ms=PERIOD // 4)
+    assert not counts(750, into_ms=PERIOD // 4 + 1)
+    assert not counts(500, last=400, this=126)
+    assert not counts(300, last=250, this=50), "less than a quarter is missing"
+
+
+def test_a_level_of_a_call_that_is_forgotten_or_without_a_time_shows_nothing() -> None:
+    assert not counts(900, known=False)
+    sends = SentCalls()
+    order = sends.admission_order(sends.append(0, 10), 0, 20, 20)
+    assert not counts_former(Reading(TOKENS, CAPACITY, 0, None, None), PERIOD, order, sends)

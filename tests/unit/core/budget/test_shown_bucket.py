@@ -1,6 +1,11 @@
 """What is remembered of one bucket that headers show."""
 
+import pytest
+
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, TOKENS, Reading
 from headrace.broker.core.answers.refill_detection import Refill, RefillEvidence, RefillPattern
+from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.shown_bucket import ShownBucket
 
 
@@ -14,3 +19,54 @@ def test_a_pattern_is_known_until_mirrors_change() -> None:
     assert not bucket.knows(RefillPattern(Refill.BUCKET, 60_000), 3), (
         "it is asked for each answer, and compares no fields"
     )
+
+
+CAPACITY = 60_000
+
+
+@pytest.mark.parametrize(
+    ("used", "full_in_ms", "named", "refuted"),
+    [
+        (CAPACITY // 4, 50_000, False, True),
+        (CAPACITY // 4 - 1, 50_000, False, False),  # a little less, and the time may be computed wrongly
+        (CAPACITY // 2, DAY_MS // 4, False, False),  # half a day
+        (CAPACITY // 2, DAY_MS // 4 - 1, False, True),
+        (CAPACITY // 2, 50_000, True, False),
+        (CAPACITY // 2, None, False, False),
+        (0, 0, False, False),
+    ],
+)
+def test_a_level_that_tells_more_refutes_a_period_that_is_too_long(
+    used: int,
+    full_in_ms: int | None,
+    named: bool,  # noqa: FBT001
+    refuted: bool,  # noqa: FBT001
+) -> None:
+    bucket = ShownBucket(CAPACITY, 0, RefillEvidence())
+    reading = Reading(TOKENS, CAPACITY, CAPACITY - used, None, full_in_ms, named)
+    bucket.mirror = Mirror(TOKENS, CAPACITY, DAY_MS, 0)
+    assert bucket.is_too_long(reading) is refuted
+    bucket.mirror = Mirror(TOKENS, CAPACITY, MINUTE_MS, 0)
+    assert not bucket.is_too_long(reading)
+    bucket.mirror = FixedWindowMirror(TOKENS, CAPACITY, DAY_MS, DAY_MS, CAPACITY)
+    assert not bucket.is_too_long(reading)
+
+
+def test_what_is_known_of_a_bucket_is_kept_when_its_size_changes() -> None:
+    evidence = RefillEvidence()
+    bucket = ShownBucket(CAPACITY, 0, evidence)
+    bucket.change(2 * CAPACITY, 1_000, None)
+    assert (bucket.former, bucket.capacity, bucket.changed_ms) == (CAPACITY, 2 * CAPACITY, 1_000)
+    assert bucket.evidence is evidence
+    assert bucket.former_evidence is not None
+    bucket.evidence.rule_out(Refill.FIXED)
+    bucket.evidence.rule_out(Refill.TWO)
+    assert not bucket.former_evidence.is_disproved, "it is a copy: the limit may have been raised"
+
+
+def test_a_limit_that_is_another_one_has_evidence_of_its_own() -> None:
+    former, other = RefillEvidence(), RefillEvidence()
+    bucket = ShownBucket(CAPACITY, 0, former)
+    bucket.change(CAPACITY // 6, 1_000, other)
+    assert bucket.evidence is other
+    assert bucket.former_evidence is former

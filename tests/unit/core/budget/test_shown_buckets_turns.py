@@ -35,6 +35,22 @@ def test_two_sizes_that_come_by_turns_are_two_buckets() -> None:
     assert pattern.period_ms == MINUTE_MS
 
 
+def test_a_window_stays_known_once_another_bucket_is_shown_now_and_then() -> None:
+    """Before: a bucket of a minute stood for ten seconds until a window was known again (seed 92010)."""
+    limit, period_ms = Limit(), 10_000
+    for call in range(8):
+        limit.show(limit.send(100, 1_000 * call), 100 * (call + 1), period_ms)
+    assert [mirror.refill for mirror in limit.buckets] == [Refill.SLIDING]
+    limit.show(limit.send(100, 8_000), 30_000, 40_000, 6 * CAPACITY)
+    limit.show(limit.send(100, 9_000), 1_000, period_ms)
+    known = next(mirror for mirror in limit.buckets if mirror.capacity == CAPACITY)
+    assert (known.refill, known.period_ms) == (Refill.SLIDING, period_ms)
+    other = next(mirror for mirror in limit.buckets if mirror.capacity == 6 * CAPACITY)
+    for call in range(3):
+        limit.show(limit.send(100, 10_000 + call), 31_000 + call, 38_000, 6 * CAPACITY)
+    assert other in list(limit.buckets), "nothing is known of it yet"
+
+
 def test_a_new_window_is_spent_though_another_bucket_is_shown_then() -> None:
     limit = Limit()
     in_turns(limit, 40)
