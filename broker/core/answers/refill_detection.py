@@ -40,6 +40,7 @@ no more than three."""
 SHORT_MS: Final = 2_000  # answers may take longer than a window of this period
 CLOSE_MAX_MS: Final = 10_000  # of a longer window, the latest mark costs little
 APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
+WIDE_PARTS: Final = 8  # of the period: marks that lie farther apart are told by answers that are not new
 LATE_PARTS: Final = 10  # of the longest `reset`, which may be late
 NARROW_PARTS: Final = 20  # an unusual period must be known to one part in this many
 BOUNDLESS_MS: Final = 1 << 62
@@ -277,7 +278,8 @@ class RefillEvidence:
         assert self._phase is not None, "what is no bucket has marks"
         assert self._newest is not None, "what is no bucket has marks"
         phase = self._phase.next_mark(period_ms, now_ms)
-        return phase if phase is not None or FIXED in self._ruled_out else self._newest.next_mark(now_ms)
+        is_close = phase is not None and (self._newest.is_whole or phase.spread_ms * WIDE_PARTS <= period_ms)
+        return phase if is_close or FIXED in self._ruled_out else self._newest.next_mark(now_ms) or phase
 
     def _short_window(self, now_ms: int) -> RefillPattern:
         """Return one counter if its marks are known, else a sliding window: what that allows, any other allows too.

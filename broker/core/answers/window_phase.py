@@ -59,11 +59,15 @@ class NewestMarks:
 
     A time until the mark that is rounded up, or some seconds old, points behind it, and the same one is told to many
     calls. The first of these was told a new one, or nearly. So the marks that these show lie within one arc.
+
+    Attributes:
+        is_whole: All times were whole seconds.
     """
 
-    __slots__ = ("_open", "_period_ms", "_phases")
+    __slots__ = ("_open", "_period_ms", "_phases", "is_whole")
 
     def __init__(self) -> None:
+        self.is_whole = True
         self._period_ms = 0
         self._open: dict[tuple[int, int], int] = {}  # by what was stated last: the earliest mark that it has shown
         self._phases: deque[int] = deque(maxlen=MARKS_MAX)
@@ -79,6 +83,7 @@ class NewestMarks:
             self._phases.clear()
         mark_ms, is_whole = sent_ms + full_in_ms, full_in_ms % WHOLE_MS == 0
         stated = full_in_ms, 0 if is_whole else remaining
+        self.is_whole = self.is_whole and is_whole
         known_ms = self._open.pop(stated, None)
         again = is_whole and known_ms is not None and abs(mark_ms - known_ms) * GAP_PARTS >= period_ms * (GAP_PARTS - 1)
         if known_ms is not None and again:
