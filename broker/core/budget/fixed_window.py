@@ -105,7 +105,8 @@ class FixedWindowMirror:
         self._renew(now_ms)
         self.spread_ms = spread_ms
         if now_ms < mark_ms:
-            self._mark_ms = mark_ms
+            is_last = self._renewed and mark_ms - self._begun_ms < self.period_ms // 2  # told later than it was
+            self._mark_ms = mark_ms + self.period_ms if is_last else mark_ms
 
     def begun_ms(self, at_ms: int) -> int:
         """Return when the window of an instant began, at the latest."""

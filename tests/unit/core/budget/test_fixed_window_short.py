@@ -169,3 +169,14 @@ def test_an_old_level_of_a_later_window_proves_it_new_as_well() -> None:
     assert short.mirror.on_trial
     short.hear(0, number, 4_000, age_ms=500)
     assert not short.mirror.on_trial
+
+
+def test_a_mark_that_is_told_later_once_it_has_passed_begins_no_second_window() -> None:
+    """Before: all was spent twice in one window, and 26 calls refused at once (seed 92416)."""
+    short = Short()
+    short.send(*[2_000] * 9)
+    short.mirror.set_end(2_400, 2_100, SPREAD)
+    assert short.mirror.low(2_400) == 1
+    assert short.mirror.low(3_400) == CALLS
+    short.mirror.set_end(3_950, 3_500, SPREAD)
+    assert short.mirror.low(3_950) == CALLS
