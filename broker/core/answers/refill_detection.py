@@ -41,6 +41,7 @@ no more than three."""
 SHORT_MS: Final = 2_000  # answers may take longer than a window of this period
 CLOSE_MAX_MS: Final = 10_000  # of a longer window, the latest mark costs little
 APART_MS: Final = 1_000  # and sent this far apart: answers of one instant look the same under all patterns
+WIDE_PARTS: Final = 8  # of the period: marks that lie farther apart are told by answers that are not new
 LATE_PARTS: Final = 10  # of the longest `reset`, which may be late
 NARROW_PARTS: Final = 20  # an unusual period must be known to one part in this many
 BOUNDLESS_MS: Final = 1 << 62
@@ -119,7 +120,7 @@ class RefillEvidence:
         self._phase: WindowPhase | None = None  # of the marks, once it is no bucket and may be a short window
         self._believed: RefillPattern | None = None
         self._agreed = 0  # answers in a row after which a bucket was believed
-        self._newest: NewestMarks | None = None  # once it is no counter that begins anew
+        self._newest: NewestMarks | None = None  # once it is no bucket
         self._newest_mark: Phase | None = None
         self._named_ms = 0  # the period that the header's name states
         self._coarse = CoarseBucket(0)
@@ -161,7 +162,7 @@ class RefillEvidence:
         self._last_ms = max(self._last_ms, sent_ms)
         self._longest_ms = max(self._longest_ms, full_in_ms)
         self._observe_rise(sent_ms + full_in_ms, full_in_ms, reading.remaining)
-        self._observe_newest(sent_ms, full_in_ms)
+        self._observe_newest(sent_ms, full_in_ms, reading.remaining)
         self._observe_mark(sent_ms + full_in_ms, now_ms + full_in_ms + 1, sent_ms, now_ms)
         if self._bucket.empty:
             self._phase = self._phase or WindowPhase()
@@ -191,10 +192,13 @@ class RefillEvidence:
         """Exclude a pattern that the levels have disproved, whatever the times say."""
         self._ruled_out |= {refill}
 
-    def _observe_newest(self, sent_ms: int, full_in_ms: int) -> None:
+    def _observe_newest(self, sent_ms: int, full_in_ms: int, remaining: int) -> None:
+        if not self._bucket.empty and FIXED not in self._ruled_out:
+            return
+        self._newest = self._newest or NewestMarks()
+        self._newest.observe(sent_ms, full_in_ms, remaining, self._window_ms())
         if FIXED in self._ruled_out:
-            self._newest = self._newest or NewestMarks()
-            self._newest_mark = self._newest.observe(sent_ms, full_in_ms, self._window_ms())
+            self._newest_mark = self._newest.middle(sent_ms + full_in_ms)
 
     @property
     def is_disproved(self) -> bool:
@@ -276,18 +280,25 @@ class RefillEvidence:
         """
         period_ms = self._window_ms()
         if FIXED not in self._ruled_out:
-            if not self._mark.known:
-                return None
-            phase = None
-            if self._phase is not None and period_ms <= CLOSE_MAX_MS:
-                phase = self._phase.next_mark(period_ms, now_ms)
+            phase = self._next_mark(period_ms, now_ms) if period_ms <= CLOSE_MAX_MS else None
             if phase is not None:
                 return RefillPattern(FIXED, period_ms, phase.mark_ms, phase.spread_ms)
-            return RefillPattern(FIXED, period_ms, self._mark.high)
+            return RefillPattern(FIXED, period_ms, self._mark.high) if self._mark.known else None
         newest = self._newest_mark
         if newest is None or Refill.TWO in self._ruled_out:
             return None
         return RefillPattern(Refill.TWO, period_ms, newest.mark_ms, newest.spread_ms)
+
+    def _next_mark(self, period_ms: int, now_ms: int) -> Phase | None:
+        """Return the next mark of one counter; None while marks lie anywhere.
+
+        Where answers state what is some seconds old, or rounded, only those tell that were the first to state it.
+        """
+        assert self._phase is not None, "what is no bucket has marks"
+        assert self._newest is not None, "what is no bucket has marks"
+        phase = self._phase.next_mark(period_ms, now_ms)
+        is_close = phase is not None and (self._newest.is_whole or phase.spread_ms * WIDE_PARTS <= period_ms)
+        return phase if is_close or FIXED in self._ruled_out else self._newest.next_mark(now_ms) or phase
 
     def _short_window(self, now_ms: int) -> RefillPattern:
         """Return one counter if its marks are known, else a sliding window: what that allows, any other allows too.
@@ -298,9 +309,8 @@ class RefillEvidence:
         period_ms = self._window_ms()
         if Refill.SLIDING in self._ruled_out:
             return RefillPattern(BUCKET, period_ms)
-        assert self._phase is not None, "what is no bucket has marks"
         disproved = self._ruled_out.issuperset(_COUNTERS)
-        phase = None if disproved else self._phase.next_mark(period_ms, now_ms)
+        phase = None if disproved else self._next_mark(period_ms, now_ms)
         if phase is None:
             return RefillPattern(Refill.SLIDING, period_ms, loose=True)
         if FIXED in self._ruled_out:

@@ -110,7 +110,8 @@ class FixedWindowMirror:
         self._renew(now_ms)
         self.spread_ms = spread_ms
         if now_ms < mark_ms:
-            self._mark_ms = mark_ms
+            is_last = self._renewed and mark_ms - self._begun_ms < self.period_ms // 2  # told later than it was
+            self._mark_ms = mark_ms + self.period_ms if is_last else mark_ms
 
     def begun_ms(self, at_ms: int) -> int:
         """Return when the window of an instant began, at the latest."""
@@ -125,15 +126,15 @@ class FixedWindowMirror:
         self._renew(order.now_ms)
         self.by_others = False  # of this window alone it is known
         if self.spread_ms is not None and self.spread_ms < order.delay_ms:
-            order = sends.admission_order(order.number, order.sent_ms, order.now_ms, self.spread_ms)
+            order = sends.admission_order(order.number, order.sent_ms, order.now_ms, self.spread_ms, order.age_ms)
         self._recent.span_ms = order.delay_ms
         index, first, last = order.index, order.first, order.last
         if index < 0:
             return None
         if order.sent_ms < self._begun_ms:
             return self._prove(remaining, order, sends) if self.on_trial else self._compare(remaining, order, sends)
-        if order.sent_ms - order.age_ms < self._begun_ms and not self.on_trial:
-            return None  # what is stated may be of the former window
+        if order.sent_ms - order.age_ms < self._begun_ms:  # what is stated may be of a former window
+            return self._prove(remaining, order, sends) if self.on_trial else None
         amounts = sends.amounts[self.metric]
         rounding = charge_rounding(self.metric)
         own = 0 if order.age_ms else amounts[index]
@@ -162,12 +163,15 @@ class FixedWindowMirror:
         since_ms = order.sent_ms - self._first_mark_ms
         if since_ms < 0:
             return None
-        begun_ms = order.sent_ms - since_ms % self.period_ms
         amounts, rounding = sends.amounts[self.metric], charge_rounding(self.metric)
-        counted = amounts[bisect_left(sends.sent_ms, begun_ms - order.delay_ms) : order.last]
-        low = self.capacity - sum(counted) - rounding * len(counted)
+        first_mark = bisect_left(sends.sent_ms, self._first_mark_ms)
+        if since_ms < order.age_ms:  # or else it is of the window before, and more had been left then
+            former = amounts[order.first : first_mark]
+            self._proven = remaining > self._left + sum(former) + rounding * len(former)
+            return None
+        low = self._least_left(order, order.sent_ms - since_ms % self.period_ms, sends)
         if (low - remaining) * FAR_PARTS <= self.capacity:
-            former = amounts[bisect_left(sends.sent_ms, self._first_mark_ms) : order.index + 1]
+            former = amounts[first_mark : order.first if order.age_ms else order.index + 1]
             self._proven = remaining > self._left + 1 - sum(former) + rounding * len(former)
         return remaining - low if remaining < low else None
 
@@ -177,17 +181,33 @@ class FixedWindowMirror:
         Such a call may have been counted in the window after its own. None: the marks are not known well enough.
         """
         sent_ms, last_ms = order.sent_ms, order.sent_ms + order.delay_ms
-        if self.spread_ms is None or sent_ms < self._first_mark_ms:
+        if self.spread_ms is None or sent_ms - order.age_ms < self._first_mark_ms:
             return None
         begun_ms = sent_ms - (sent_ms - self._begun_ms) % self.period_ms
+        low = self._least_left(order, begun_ms, sends)
+        if order.age_ms:
+            return min(0, remaining - low)
         times_ms, amounts, rounding = sends.sent_ms, sends.amounts[self.metric], charge_rounding(self.metric)
-        most = amounts[bisect_left(times_ms, begun_ms - order.delay_ms) : order.last]
-        low = self.capacity - sum(most) - rounding * len(most)
         least = [amounts[order.index]]
         if last_ms < begun_ms + self.period_ms:
             least += amounts[bisect_left(times_ms, begun_ms) : order.first]
         high = self.capacity + self.step - 1 - sum(least) + rounding * len(least)
         return remaining - low if remaining < low else max(0, remaining - high)
+
+    def _least_left(self, order: AdmissionOrder, begun_ms: int, sends: SentCalls) -> int:
+        """Return the least that was left in the window of a call, which began then, or in a former one.
+
+        That is in any of those that what the answer states may be of.
+        """
+        times_ms, amounts, rounding = sends.sent_ms, sends.amounts[self.metric], charge_rounding(self.metric)
+        most, last = 0, order.last
+        while True:
+            counted = amounts[bisect_left(times_ms, begun_ms - order.delay_ms) : last]
+            most = max(most, sum(counted) + rounding * len(counted))
+            if begun_ms <= order.sent_ms - order.age_ms:
+                return self.capacity - most
+            last = bisect_left(times_ms, begun_ms)
+            begun_ms -= self.period_ms
 
     def _renew(self, now_ms: int) -> None:
         if now_ms >= self._mark_ms:

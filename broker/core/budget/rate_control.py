@@ -25,14 +25,14 @@ Silence about that call counts as its admission; if its refusal comes all the sa
 
 import itertools
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final
 
 from headrace.broker.core.budget.hold import Hold
+from headrace.broker.core.budget.learned_at_rates import Learned
 from headrace.broker.core.budget.pace import Pace, takes_us
-from headrace.broker.core.budget.recent_spending import PacedCall, RecentSpending, Sums
+from headrace.broker.core.budget.recent_spending import PacedCall, Sums
 from headrace.broker.core.budget.repriced_rate import repriced_rate
-from headrace.broker.core.budget.span_caps import RAISED_EVERY, REFUSALS_MIN, REFUSALS_REMEMBERED, SpanCaps
-from headrace.broker.core.budget.stated_waits import StatedWaits
+from headrace.broker.core.budget.span_caps import RAISED_EVERY, REFUSALS_MIN, REFUSALS_REMEMBERED
 from headrace.broker.core.budget.throughput import Throughput
 from headrace.broker.core.units import PPM
 
@@ -80,15 +80,6 @@ SPARED_MEANS: Final = 2  # and no more than this multiple of a mean one: the lar
 _US: Final = 1_000
 
 
-class Learned(NamedTuple):
-    """What holds at any rate: recent calls, caps of spans, the silence that means admission, trust in stated waits."""
-
-    spending: RecentSpending
-    caps: SpanCaps
-    silence_ms: int
-    waits: StatedWaits
-
-
 class RateControl:
     """The rate of one limit.
 
@@ -105,7 +96,7 @@ class RateControl:
         *,
         stated: bool = True,
         found: bool = False,
-        learned: "Learned | None" = None,
+        learned: Learned | None = None,
     ) -> None:
         """Start at a rate that the operator or the server has `stated`, or at a mere guess, which grows faster.
 
@@ -116,7 +107,7 @@ class RateControl:
         self.rate = self._start = max(1, tokens_per_minute) * 1_000
         self._stated = self.rate  # a guess where `stated` is false
         self.events = int(found)
-        learned = learned or Learned(RecentSpending(), SpanCaps(), SILENCE_MS, StatedWaits())
+        learned = learned or Learned.nothing(SILENCE_MS)
         self._spending, self._caps, self._silence_ms, self._waits = learned
         self._began_ms = now_ms
         self._pace = Pace(now_ms)
@@ -358,10 +349,18 @@ class RateControl:
         elif explained >= REFUSALS_MIN:  # then the rate was cut in vain
             self.rate = min(itertools.islice(reversed(self._cut_rates), explained))
             self._hold.end(now_ms)
+            self._return_to_caps()
         self._beyond_ms //= 2
         spared, mean = self._cost(self._spending.largest()) * SPARED_PPM // PPM, self._spending.tokens_mean()
         spared = spared if mean is None else min(spared, SPARED_MEANS * mean)
         self._pace.leave_out(spared, self.rate, now_ms)
+
+    def _return_to_caps(self) -> None:
+        """Let the rate return to what the caps let through: it was cut for refusals that they explain."""
+        capped = self._caps.per_minute(self._spending.tokens_mean() or 0)
+        if capped is not None and self._is_stated and (peak := min(capped, self._stated)) > max(self.rate, self._peak):
+            self._peak, self._drop_ppm = peak, PPM - self.rate * PPM // peak
+            self._curve_calls = self._returned_ms = 0
 
     def _measure(self, now_ms: int) -> int | None:
         """Return what the limit was seen to let through; soon, if refusals come after few calls each."""

@@ -16,8 +16,9 @@ from collections import deque
 from math import comb, log
 from typing import Final, NamedTuple
 
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
 from headrace.broker.core.budget.hold import Hold
-from headrace.broker.core.budget.recent_spending import SPANS_MS, RecentSpending, Sums
+from headrace.broker.core.budget.recent_spending import JITTER_MS, SPANS_MS, RecentSpending, Sums
 from headrace.broker.core.units import PPM
 
 REFUSALS_REMEMBERED: Final = 10
@@ -152,6 +153,16 @@ class SpanCaps:
     def any_of_calls(self) -> bool:
         """Whether the calls of any span are capped."""
         return any(cap_ppm is not None for cap_ppm in self._caps_ppm[True])
+
+    def per_minute(self, mean: int) -> int | None:
+        """Return the thousandths of a token a minute that caps let calls of `mean` tokens spend; None: no span is."""
+        rates = [
+            cap_ppm // PPM * (mean if of_calls else 1) * MINUTE_MS * 1_000 // (SPANS_MS[span] + JITTER_MS)
+            for of_calls in _METRICS
+            for span, cap_ppm in enumerate(self._caps_ppm[of_calls])
+            if cap_ppm is not None
+        ]
+        return min(rates, default=None)
 
     def gap_ms(self) -> int:
         """Return how far apart calls are sent that keep within the caps of calls evenly; 0: no span's calls are capped.

@@ -287,7 +287,10 @@ class LawIdentification:
             if self._factor.record(charges, requested):  # what was debited before has it too
                 self._admissions.reprice(self._factor.ppm, before_ppm)
         off = [tokens - requested for tokens in self._factored(charges)]
-        excesses = [0 if abs(tokens) <= ROUNDING_TOKENS else tokens for tokens in off]
+        is_exact = 0 in off  # then a law that is off by its rounding alone is not told apart, and gains nothing
+        excesses = [
+            (None if is_exact and tokens else 0) if abs(tokens) <= ROUNDING_TOKENS else tokens for tokens in off
+        ]
         if self.evidence.believed is not None:
             self._note_error(off[self._laws.index(self.evidence.believed)])
         self.evidence.weigh(excesses, self._costs(), STATED_WEIGHT)

@@ -69,3 +69,35 @@ def test_a_short_window_whose_every_pattern_is_ruled_out_is_a_bucket() -> None:
     for call in range(12):
         believed = listener.hear(1_000 * (1 + call % 5), SECOND_MS - 370 * call % SECOND_MS, 370 * call)
     assert believed == RefillPattern(Refill.BUCKET, SECOND_MS)
+
+
+def looked_up(period_ms: int, age_ms: int, answers: int = 240) -> list[tuple[RefillPattern | None, int]]:
+    """What is believed of a counter whose levels are looked up at times, and repeated meanwhile; and when."""
+    evidence, believed, level_ms = RefillEvidence(), [], 0
+    for call in range(answers):
+        sent_ms = 290 * call
+        level_ms = sent_ms if sent_ms >= level_ms + age_ms else level_ms
+        shown = reading(1_000 + level_ms % period_ms, period_ms - level_ms % period_ms)
+        believed.append((evidence.observe(shown, sent_ms, sent_ms + 2_000), sent_ms + 2_000))
+    return believed
+
+
+def test_the_marks_of_a_counter_are_those_of_new_levels_where_others_are_some_seconds_old() -> None:
+    """Before: they wandered by as much, or lay anywhere (seeds 92012, 92092, 92268, 92416, 92435)."""
+    for period_ms, age_ms in ((SECOND_MS, 3_500), (6_000, 1_800), (10_000, 3_400)):
+        for pattern, now_ms in looked_up(period_ms, age_ms)[120:]:
+            assert pattern is not None
+            assert (pattern.refill, pattern.period_ms) == (Refill.FIXED, period_ms)
+            assert 0 <= pattern.mark_ms % period_ms <= 300, "no call comes sooner behind the mark"
+            assert now_ms < pattern.mark_ms <= now_ms + period_ms
+
+
+def test_marks_of_whole_seconds_are_all_counted_though_they_lie_far_apart() -> None:
+    """Before: the mark moved as they and the newest ones took turns (seed 92422: 17.7 refusals of 1,000, now 8)."""
+    listener = Listener(took_ms=300)
+    for call in range(120):
+        sent_ms = 290 * call
+        pattern = listener.hear(1_000 + call % 7, -(-(6_000 - sent_ms % 6_000) // 1_000) * 1_000, sent_ms)
+    assert pattern is not None
+    assert pattern.refill is Refill.FIXED
+    assert 900 < pattern.mark_ms % 6_000 < 1_200, "the latest of all"

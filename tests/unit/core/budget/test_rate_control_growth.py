@@ -15,6 +15,7 @@ from headrace.broker.core.budget.rate_control import (
     RateControl,
 )
 from headrace.broker.core.budget.recent_spending import Sums
+from headrace.broker.core.budget.span_caps import REFUSALS_MIN
 from headrace.broker.core.units import PPM
 from tests.unit.core.pacing import HOUR, MINUTE, PER_MINUTE, RATE, Backlog, Caller, bucket, cut, settled
 
@@ -264,3 +265,34 @@ def test_after_a_window_that_was_used_up_a_rate_at_which_many_were_admitted_is_s
     assert (rate > RATE * 9 // 10, rate > RATE // 2) == (back, back)
     backlog.run(shut_ms + 40_000)
     assert (backlog.control.rate > RATE * 9 // 10) is back
+
+
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_rate_returns_to_what_caps_let_through_that_explain_its_refusals_if_that_is_stated(*, stated: bool) -> None:
+    """Before: it stayed at the least rate that it had been cut to for them (seed 92427: 81 % of the ideal, now 93)."""
+    caller = settled()
+    control, often, seldom = caller.control, Sums((0,) * 6, (0, 5, 0, 0, 0, 0)), Sums((0,) * 6, (0, 90, 0, 0, 0, 0))
+    control.rate, control._is_stated = RATE // 2, stated
+    for sums in [often] * 400:
+        control._caps.record_admission(sums)
+    for _ in range(REFUSALS_MIN):
+        control._cut(seldom, caller.now_ms)
+    caller.now_ms += 1
+    caller.admit_until(caller.now_ms + RETURN_MS)
+    assert (control.rate > RATE * 0.9) is stated
+
+
+def test_a_rate_does_not_return_to_caps_that_let_less_through() -> None:
+    caller = settled()
+    control, often, seldom = caller.control, Sums((0,) * 6, (0, 0, 0, 0, 0, 5)), Sums((0,) * 6, (0, 0, 0, 0, 0, 9))
+    for sums in [often] * 400:
+        control._caps.record_admission(sums)
+    control._began_ms -= HOUR
+    for _ in range(REFUSALS_MIN):
+        control._hold.end(caller.now_ms)
+        control._cut(seldom, caller.now_ms)
+    assert control._caps.any
+    capped = control._caps.per_minute(control._spending.tokens_mean() or 0)
+    assert capped is not None
+    assert capped < control.rate
+    assert control.rate == min(control._cut_rates)

@@ -320,3 +320,12 @@ def test_a_cap_of_calls_still_counts_after_one_of_tokens_has_explained_refusals(
     assert cap_of(caps, SECOND) is not None
     assert caps.any_of_calls
     assert not capped().any_of_calls
+
+
+def test_caps_let_calls_of_a_mean_size_spend_so_much_a_minute() -> None:
+    caps = SpanCaps()
+    assert caps.per_minute(300) is None
+    caps._caps_ppm[True][SPANS_MS.index(1_000)] = 5_900_000
+    assert caps.per_minute(300) == 5 * 300 * 60_000_000 // 1_030
+    caps._caps_ppm[False][SPANS_MS.index(6_000)] = 6_000 * PPM
+    assert caps.per_minute(300) == 6_000 * 60_000_000 // 6_030
