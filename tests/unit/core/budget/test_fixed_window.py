@@ -361,3 +361,28 @@ def test_a_level_that_is_old_may_show_that_a_window_has_begun_anew() -> None:
     sends = counter.sends
     counter.mirror.observe(CAPACITY - 500, sends.admission_order(number, MARK + 1_000, MARK + 1_100, WAY, 1_500), sends)
     assert not counter.mirror.on_trial
+
+
+def test_an_answer_to_a_call_sent_before_others_took_more_of_a_window_gives_nothing_back() -> None:
+    """Before: the window seemed to hold again what others had taken, and the next calls were refused."""
+    counter = proven()
+    older, newer = (counter.send(1_000, MARK + 2_000 + number) for number in range(2))
+    assert counter.hear(30_000, newer, MARK + 3_000) is not None
+    known = counter.interval(MARK + 3_000)
+    assert known[1] == pytest.approx(30_000, abs=2_000)
+    assert counter.hear(57_500, older, MARK + 3_100) is None
+    assert counter.interval(MARK + 3_100) == known
+    assert counter.mirror.corrections == 1
+    counter.send(1_000, 2 * MARK + 10)
+    assert counter.hear(59_000, 3, 2 * MARK + 500) == 0, "of the next window any answer tells"
+
+
+def test_an_older_answer_that_agrees_lowers_the_ends_of_a_window_and_raises_none() -> None:
+    counter = proven()
+    older, newer = (counter.send(1_000, MARK + 2_000 + number) for number in range(2))
+    counter.hear(30_000, newer, MARK + 3_000)
+    low, high = counter.interval(MARK + 3_000)
+    assert counter.hear(high + 900, older, MARK + 3_100) == 0
+    assert counter.interval(MARK + 3_100) == (low, high)
+    assert counter.hear(20_000, older, MARK + 3_200) is not None
+    assert counter.interval(MARK + 3_200)[1] < low

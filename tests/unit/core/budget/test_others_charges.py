@@ -42,15 +42,36 @@ def test_an_answer_that_comes_after_that_is_compared_with_what_counted_when_its_
 
 def test_what_a_later_answer_has_shown_was_taken_sooner_if_an_earlier_call_found_it_as_well() -> None:
     others = charges((3_000, 3_000, 2_000), (5_000, 5_000, 3_000))
-    assert others.observe(3_000, 3_000, 1_000) == -3_000
+    assert others.observe(3_000, 3_000, 1_000) is None, "nothing more is missing"
     assert bounds(others, 3_000) == (5_000, 5_000), "and not once more"
     assert bounds(others, 1_000 + PERIOD + LATE) == (2_000, 2_000)
 
 
 def test_what_is_too_late_to_have_counted_for_a_later_call_is_not_the_same() -> None:
     others = charges((3_000, 3_000, 1_000 + PERIOD))
-    assert others.observe(2_000, 2_000, 1_000) == -2_000
-    assert bounds(others, 1_000 + PERIOD) == (5_000, 5_000)
+    assert others.observe(2_000, 2_000, 1_000) is None
+    assert bounds(others, 1_000 + PERIOD) == (3_000, 3_000)
+    assert others.observe(2_000, 2_000, 1_000) == 0
+
+
+def test_what_an_answer_to_a_later_call_does_not_show_has_ceased_to_count() -> None:
+    """Before: a burst counted for a period more each time that an older call's answer came after a newer one's."""
+    others = charges((3_000, 3_000, 1_000), (0, 0, 6_990))
+    assert bounds(others, 7_000) == (0, 0)
+    assert others.observe(3_000, 3_000, 6_800) == 0, "it was taken by then, and counted no more at 6,990"
+    assert bounds(others, 7_000) == (0, 0)
+    assert others.observe(4_500, 4_600, 6_700) is None
+    assert bounds(others, 7_000) == (0, 0), "nor does what the newest call did not find"
+    assert others.observe(4_500, 4_600, 6_700) == 0
+
+
+def test_a_charge_that_ends_while_a_call_is_on_its_way_may_count_for_it_or_not() -> None:
+    """Before: it was taken for a new one, and counted for a period more."""
+    others = charges((3_000, 3_000, 1_000))
+    assert others.observe(3_000, 3_000, 1_000 + PERIOD + LATE - 1) == 0
+    assert bounds(others, 1_000 + PERIOD + LATE) == (0, 0)
+    assert charges((3_000, 3_000, 1_000)).observe(0, 0, 1_000 + PERIOD + LATE - 1) == 0
+    assert charges((3_000, 3_000, 1_000)).observe(3_000, 3_000, 1_000 + PERIOD + LATE) == -3_000
 
 
 def test_answers_that_agree_narrow_the_bounds_of_the_newest_first() -> None:
@@ -140,6 +161,19 @@ def test_an_interval_is_narrowed_or_replaced_and_lasts(low: int, high: int, erro
     others.widen(50, 0)
     others.widen(-9, 0)
     assert bounds(others, 0) == (known[0] - 9, known[1] + 50)
+
+
+def test_an_interval_is_not_changed_by_the_answer_to_an_older_call_than_the_one_that_set_it() -> None:
+    """Before: it took back what others had taken since."""
+    others = OthersInterval()
+    assert others.observe(200, 300, 1_000) == -200
+    assert others.observe(0, 10, 999) is None
+    assert others.observe(400, 410, 999) is None
+    assert others.observe(100, 250, 999) == 0
+    assert bounds(others, 1_000) == (200, 300)
+    assert others.observe(100, 250, 1_000) == 0
+    assert bounds(others, 1_000) == (200, 250)
+    assert others.observe(0, 10, 1_001) == 190
 
 
 def test_less_than_was_known_lowers_the_oldest_and_leaves_the_others() -> None:
