@@ -18,6 +18,10 @@ from headrace.broker.core.budget.sliding_window import FINE_MS, PROMPT_MS
 
 UNPROVEN_PARTS: Final = 32  # one part in this many of the first new window is spent before an answer proves it new
 
+LATE_TELL_NOTHING_MS: Final = 10_000
+"""In windows up to this length answers to older calls raise no level; of longer ones they tell whether they are two
+counters."""
+
 
 class FixedWindowMirror:
     """A counter that begins anew at marks of the server's clock, one period apart.
@@ -138,7 +142,8 @@ class FixedWindowMirror:
         if not self._anchored:
             self._anchored, self._set_by, self._low, self._high = True, order.number, low, high
             return None
-        if order.number < self._set_by:  # others have taken since then what it knows of beyond that
+        if order.number < self._set_by and self.period_ms <= LATE_TELL_NOTHING_MS:
+            # others have taken since then what it knows of beyond that
             if low > self._high:
                 return None
             low = min(low, self._low)
