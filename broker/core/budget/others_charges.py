@@ -25,7 +25,7 @@ class OthersCharges:
         told: The least that counted when the call was sent whose answer came last.
     """
 
-    __slots__ = ("_first", "_lasts_ms", "_least", "_most", "_newest_ms", "_now_ms", "_period_ms", "_taken_ms", "told")
+    __slots__ = ("_first", "_lasts_ms", "_least", "_most", "_now_ms", "_period_ms", "_taken_ms", "told")
 
     def __init__(self, period_ms: int) -> None:
         self.told = 0
@@ -34,7 +34,6 @@ class OthersCharges:
         self._least: list[int] = []
         self._most: list[int] = []
         self._first = 0  # the oldest that counts
-        self._newest_ms = -1  # when the newest call was sent that an answer has come to
         self._now_ms = 0
 
     def expire_after(self, lasts_ms: int) -> None:
@@ -61,24 +60,21 @@ class OthersCharges:
     def observe(self, low: int, high: int, sent_ms: int) -> int | None:
         """Process an answer by which others had taken between `low` and `high` when its call was sent.
 
-        Return 0 if it agrees with what is known, or by how much more (negative) or less they had taken. None: they had
-        taken more by then, but answers to later calls have told what counts of it.
+        Return 0 if it agrees with what is known, or by how much more (negative) or less they had taken.
         """
-        period_ms, taken_ms = self._period_ms, self._taken_ms
-        may_count = bisect_right(taken_ms, sent_ms - self._lasts_ms)
-        begin, end = bisect_right(taken_ms, sent_ms - period_ms), bisect_right(taken_ms, sent_ms)
-        least, most = sum(self._least[begin:end]), sum(self._most[may_count:end])
-        error: int | None = 0
+        begin = bisect_right(self._taken_ms, sent_ms - self._period_ms)
+        end = bisect_right(self._taken_ms, sent_ms)
+        least, most = sum(self._least[begin:end]), sum(self._most[begin:end])
+        error = 0
         if low > most:
-            error = most - low if sent_ms >= self._newest_ms else None
+            error = most - low
             self._add(sent_ms, min(low - least, high - most), high - most)
         elif high < least:
             error = least - high
-            self._lower(range(begin, end), most - high, least - low, sent_ms - self._lasts_ms)
-        elif begin == may_count:
+            self._lower(range(begin, end), most - high, least - low)
+        else:
             self._narrow(range(end - 1, begin - 1, -1), most - high, low - least)
-        self._newest_ms = max(self._newest_ms, sent_ms)
-        self.told = max(0, low if error != 0 else max(low, least))
+        self.told = max(0, low if error else max(low, least))
         return error
 
     def widen(self, excess: int, sent_ms: int) -> None:
@@ -92,25 +88,16 @@ class OthersCharges:
             excess += given
 
     def _add(self, sent_ms: int, least: int, most: int) -> None:
-        """Add what was taken by then: first what later answers have shown, which counted when their calls were sent.
-
-        What these do not show has ceased to count since.
-        """
+        """Add what was taken by then: first what later answers have shown, which counted when their calls were sent."""
         index = bisect_right(self._taken_ms, sent_ms)
-        moved = 0
-        while moved < most and index < len(self._taken_ms) and self._taken_ms[index] < sent_ms + self._period_ms:
-            part = min(most - moved, self._most[index])
-            self._most[index] -= part
+        left = most
+        while left and index < len(self._taken_ms) and self._taken_ms[index] < sent_ms + self._period_ms:
+            moved = min(left, self._most[index])
+            self._most[index] -= moved
             self._least[index] = min(self._least[index], self._most[index])
-            moved += part
+            left -= moved
             index += 1
-        if sent_ms >= self._newest_ms:
-            self._insert(sent_ms, least, most)
-            return
-        if moved:
-            self._insert(sent_ms, min(least, moved), moved)
-        if moved < most:
-            self._insert(min(sent_ms, self._newest_ms - self._lasts_ms), max(0, least - moved), most - moved)
+        self._insert(sent_ms, least, most)
 
     def _insert(self, sent_ms: int, least: int, most: int) -> None:
         index = bisect_left(self._taken_ms, sent_ms)
@@ -121,22 +108,17 @@ class OthersCharges:
         if len(self._taken_ms) > ENTRIES_MAX:
             self._drop(1)
 
-    def _lower(self, indexes: range, most: int, least: int, gone_ms: int) -> None:
-        """Lower the bounds of these together, the oldest first: they were taken by `gone_ms`, and count no more."""
-        gone_most = gone_least = 0
+    def _lower(self, indexes: range, most: int, least: int) -> None:
+        """Lower the bounds of these together, the oldest first: it may have ceased to count."""
         for index in indexes:
             if most <= 0 and least <= 0:
-                break
+                return
             given = min(max(0, most), self._most[index])
             self._most[index] -= given
             most -= given
-            gone_most += given
             given = min(max(0, least), self._least[index])
             least -= given
-            lowered = min(self._least[index] - given, self._most[index])
-            gone_least += self._least[index] - lowered
-            self._least[index] = lowered
-        self._insert(gone_ms, min(gone_least, gone_most), gone_most)
+            self._least[index] = min(self._least[index] - given, self._most[index])
 
     def _narrow(self, indexes: range, most: int, least: int) -> None:
         """Lower the upper bounds and raise the lower ones, the newest first: they have been bounded by few answers."""

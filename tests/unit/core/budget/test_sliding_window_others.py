@@ -3,6 +3,7 @@
 import pytest
 
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
+from headrace.broker.core.budget.others_charges import OthersInterval
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.counters import CAPACITY, MINUTE, Counter, Slider
 from tests.unit.core.profiled import function_calls
@@ -47,6 +48,7 @@ def test_a_call_that_waits_behind_many_charges_of_others_looks_at_few_of_their_e
 
 def test_an_older_call_that_found_more_of_others_than_later_ones_contradicts_nothing() -> None:
     slider = Slider()
+    slider.slider._others = OthersInterval()  # as in a limit of two counters
     older, newer = slider.send(1_000, 0), slider.send(1_000, 2_000)
     assert slider.hear(48_000, newer, 3_000) is not None
     assert slider.slider.by_others
