@@ -18,6 +18,10 @@ from headrace.broker.core.budget.sliding_window import FINE_MS, PROMPT_MS
 
 UNPROVEN_PARTS: Final = 32  # one part in this many of the first new window is spent before an answer proves it new
 
+LATE_TELL_NOTHING_MS: Final = 10_000
+"""In windows up to this length answers to older calls raise no level; of longer ones they tell whether they are two
+counters."""
+
 
 class FixedWindowMirror:
     """A counter that begins anew at marks of the server's clock, one period apart.
@@ -43,6 +47,7 @@ class FixedWindowMirror:
         self._low = self._high = remaining
         self._recent = SlidingSum(DELAY_MAX_MS, FINE_MS)  # calls that may be counted on either side of the mark
         self._anchored = True  # otherwise the next answer sets what is left, and contradicts nothing
+        self._set_by = -1  # the newest call of this window whose answer has contradicted what was believed
         self._proven = False  # an answer has shown that it began anew
         self._renewed = False
         self._first_mark_ms, self._left = mark_ms, remaining  # which it has passed first, and what was left then
@@ -141,11 +146,17 @@ class FixedWindowMirror:
         low = remaining - sum(amounts[first:]) + own - rounding * (len(amounts) - first - 1)
         high = remaining + self.step - sum(amounts[last:]) + rounding * (len(amounts) - last)
         if not self._anchored:
-            self._anchored, self._low, self._high = True, low, high
+            self._anchored, self._set_by, self._low, self._high = True, order.number, low, high
             return None
+        if order.number < self._set_by and self.period_ms <= LATE_TELL_NOTHING_MS:
+            # others have taken since then what it knows of beyond that
+            if low > self._high:
+                return None
+            low = min(low, self._low)
         error = low - self._high if low > self._high else min(0, high - self._low)
         self.by_others = -error > sends.counted_late(self.metric, order, self.period_ms, DELAY_MAX_MS)
         if error:
+            self._set_by = max(self._set_by, order.number)
             near = abs(error) * FAR_PARTS <= self.capacity  # others may have taken that of a window that began anew
             self._proven = self._proven or (self._renewed and near and remaining > self._left + self.step)
             self.corrections += 1
@@ -216,7 +227,7 @@ class FixedWindowMirror:
             windows = (now_ms - self._mark_ms) // self.period_ms
             self._begun_ms = self._mark_ms + windows * self.period_ms
             self._mark_ms = self._begun_ms + self.period_ms
-            self._renewed, self._tried = True, False
+            self._renewed, self._tried, self._set_by = True, False, -1
             self._allowance = self.capacity // UNPROVEN_PARTS
             self._high = self.capacity
             self._low = self.capacity - self._recent.charged(self._begun_ms)

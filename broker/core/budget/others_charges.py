@@ -57,7 +57,7 @@ class OthersCharges:
         most = accumulate(self._most[self._first :], sub, initial=now_most)
         return list(zip([now_ms, *until_ms], most, strict=True))
 
-    def observe(self, low: int, high: int, sent_ms: int) -> int:
+    def observe(self, low: int, high: int, sent_ms: int) -> int | None:
         """Process an answer by which others had taken between `low` and `high` when its call was sent.
 
         Return 0 if it agrees with what is known, or by how much more (negative) or less they had taken.
@@ -156,10 +156,11 @@ class OthersInterval:
         told: The lower bound.
     """
 
-    __slots__ = ("_high", "told")
+    __slots__ = ("_high", "_set_ms", "told")
 
     def __init__(self) -> None:
         self.told = self._high = 0
+        self._set_ms = -1  # when the call was sent whose answer has set them
 
     def expire_after(self, lasts_ms: int) -> None:
         """Do nothing: they count until an answer contradicts them."""
@@ -176,11 +177,19 @@ class OthersInterval:
         """Return the most that counts from now on."""
         return [(now_ms, self._high)]
 
-    def observe(self, low: int, high: int, sent_ms: int) -> int:
-        """Process an answer by which others had taken between `low` and `high`; return as `OthersCharges` does."""
+    def observe(self, low: int, high: int, sent_ms: int) -> int | None:
+        """Process an answer by which others had taken between `low` and `high`; return as `OthersCharges` does.
+
+        None: it contradicts the answer to a call that was sent later, which knows better.
+        """
         if low <= self._high and self.told <= high:
+            if sent_ms < self._set_ms:
+                return 0
             self.told, self._high = max(low, self.told), min(high, self._high)
             return 0
+        if sent_ms < self._set_ms:
+            return None
+        self._set_ms = sent_ms
         error = self._high - low if low > self._high else self.told - high
         self.told, self._high = low, high
         return error

@@ -198,6 +198,9 @@ class SlidingWindowMirror:
     def _learn_others(self, low: int, high: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Learn that others had taken between `low` and `high`; return the result of Mirror.observe."""
         error = self._others.observe(low, high, order.sent_ms)
+        if error is None:
+            self.by_others = False
+            return None
         self.by_others = -error > sends.counted_late(self.metric, order, self.period_ms, DELAY_MAX_MS)
         self.corrections += error != 0
         return error

@@ -5,7 +5,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
-from headrace.broker.core.budget.fixed_window import UNPROVEN_PARTS
+from headrace.broker.core.budget.fixed_window import LATE_TELL_NOTHING_MS, UNPROVEN_PARTS
 from headrace.broker.core.budget.sent_calls import SENDS_MAX
 from headrace.broker.core.budget.sliding_sum import SLOT_MS
 from headrace.broker.core.budget.sliding_window import FINE_MS
@@ -361,3 +361,39 @@ def test_a_level_that_is_old_may_show_that_a_window_has_begun_anew() -> None:
     sends = counter.sends
     counter.mirror.observe(CAPACITY - 500, sends.admission_order(number, MARK + 1_000, MARK + 1_100, WAY, 1_500), sends)
     assert not counter.mirror.on_trial
+
+
+def test_an_answer_to_a_call_sent_before_others_took_more_of_a_window_gives_nothing_back() -> None:
+    """Before: the window seemed to hold again what others had taken, and the next calls were refused."""
+    counter = proven()
+    counter.mirror.period_ms = LATE_TELL_NOTHING_MS
+    older, newer = (counter.send(1_000, MARK + 2_000 + number) for number in range(2))
+    assert counter.hear(30_000, newer, MARK + 3_000) is not None
+    known = counter.interval(MARK + 3_000)
+    assert known[1] == pytest.approx(30_000, abs=2_000)
+    assert counter.hear(57_500, older, MARK + 3_100) is None
+    assert counter.interval(MARK + 3_100) == known
+    assert counter.mirror.corrections == 1
+    counter.send(1_000, 2 * MARK + 10)
+    assert counter.hear(59_000, 3, 2 * MARK + 500) == 0, "of the next window any answer tells"
+
+
+def test_an_older_answer_that_agrees_lowers_the_ends_of_a_window_and_raises_none() -> None:
+    counter = proven()
+    counter.mirror.period_ms = LATE_TELL_NOTHING_MS
+    older, newer = (counter.send(1_000, MARK + 2_000 + number) for number in range(2))
+    counter.hear(30_000, newer, MARK + 3_000)
+    low, high = counter.interval(MARK + 3_000)
+    assert counter.hear(high + 900, older, MARK + 3_100) == 0
+    assert counter.interval(MARK + 3_100) == (low, high)
+    assert counter.hear(20_000, older, MARK + 3_200) is not None
+    assert counter.interval(MARK + 3_200)[1] < low
+
+
+def test_in_a_longer_window_older_answers_count() -> None:
+    counter = proven()
+    counter.mirror.period_ms = LATE_TELL_NOTHING_MS + 1
+    older, newer = (counter.send(1_000, MARK + 2_000 + number) for number in range(2))
+    counter.hear(30_000, newer, MARK + 3_000)
+    assert counter.hear(57_500, older, MARK + 3_100) is not None
+    assert counter.interval(MARK + 3_100)[0] > 50_000

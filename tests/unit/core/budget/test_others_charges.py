@@ -142,6 +142,19 @@ def test_an_interval_is_narrowed_or_replaced_and_lasts(low: int, high: int, erro
     assert bounds(others, 0) == (known[0] - 9, known[1] + 50)
 
 
+def test_an_interval_is_not_changed_by_the_answer_to_an_older_call_than_the_one_that_set_it() -> None:
+    """Before: it took back what others had taken since."""
+    others = OthersInterval()
+    assert others.observe(200, 300, 1_000) == -200
+    assert others.observe(0, 10, 999) is None
+    assert others.observe(400, 410, 999) is None
+    assert others.observe(100, 250, 999) == 0
+    assert bounds(others, 1_000) == (200, 300)
+    assert others.observe(100, 250, 1_000) == 0
+    assert bounds(others, 1_000) == (200, 250)
+    assert others.observe(0, 10, 1_001) == 190
+
+
 def test_less_than_was_known_lowers_the_oldest_and_leaves_the_others() -> None:
     others = charges((1_000, 1_000, 1_000), (3_000, 3_000, 2_000))
     assert others.observe(2_500, 2_500, 3_000) == 500

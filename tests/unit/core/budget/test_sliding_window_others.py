@@ -3,6 +3,7 @@
 import pytest
 
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
+from headrace.broker.core.budget.others_charges import OthersInterval
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.counters import CAPACITY, MINUTE, Counter, Slider
 from tests.unit.core.profiled import function_calls
@@ -43,3 +44,14 @@ def test_a_call_that_waits_behind_many_charges_of_others_looks_at_few_of_their_e
     at_ms, calls = function_calls(lambda: slider.slider.payable_at(40_000, 0, 20_000))
     assert MINUTE < at_ms < 2 * MINUTE
     assert calls < 60
+
+
+def test_an_older_call_that_found_more_of_others_than_later_ones_contradicts_nothing() -> None:
+    slider = Slider()
+    slider.slider._others = OthersInterval()  # as in a limit of two counters
+    older, newer = slider.send(1_000, 0), slider.send(1_000, 2_000)
+    assert slider.hear(48_000, newer, 3_000) is not None
+    assert slider.slider.by_others
+    assert slider.hear(30_000, older, 3_100) is None
+    assert not slider.slider.by_others
+    assert slider.slider.corrections == 1
