@@ -36,6 +36,8 @@ class Achieved:
         calls: Admitted, of those sent while requests waited.
         refused: Refused calls, of all.
         theirs: Those of them that what others have spent explains.
+        tests: Those that were sent when the refusal before was known, and began no new event: single calls that test a
+            wait, which any way of spending would have sent.
         events: Those that were sent when the refusal before was known: one wave is one event.
         foreign: Tokens that headers showed to be missing and no call of ours explains.
         tokens_at_once: Sent while no request waited, less those of refused calls: they may have spent what had been
@@ -54,6 +56,7 @@ class Achieved:
     tokens_at_once: int = 0
     started_at_once: int = 0
     theirs: int = 0
+    tests: int = 0
 
     def since(self, before: "Achieved") -> "Achieved":
         """Return what was achieved since."""
@@ -69,6 +72,7 @@ class Achieved:
             self.tokens_at_once - before.tokens_at_once,
             self.started_at_once - before.started_at_once,
             self.theirs - before.theirs,
+            self.tests - before.tests,
         )
 
     def repriced(self, ppm: int) -> "Achieved":
@@ -86,17 +90,35 @@ class Achieved:
         return self.refused * PPM // max(1, self.calls + self.refused)
 
     @property
+    def ours(self) -> int:
+        """Refusals that the way of spending must answer for."""
+        return self.refused - self.theirs - self.tests
+
+    @property
+    def is_storm(self) -> bool:
+        """Whether very many calls were refused, of all, in more than one wave."""
+        return self.events >= EVENTS_MIN and self.refused >= MANY and self.refused_ppm >= STORM_PPM
+
+    @property
     def is_refused_much(self) -> bool:
         """Whether many calls were refused, in more than one wave, beyond those that others' spending explains."""
-        if self.events < EVENTS_MIN:
-            return False
-        if self.refused >= MANY and self.refused_ppm >= STORM_PPM:
+        if self.is_storm:
             return True
-        ours = self.refused - self.theirs
-        if self.waited_ms < COMPARED_MS or ours < REFUSED_MIN:
+        if self.events < EVENTS_MIN or self.waited_ms < COMPARED_MS or self.ours < REFUSED_MIN:
             return False
+        return self._exceed(self.ours, self.calls)
+
+    def is_refused_still(self, recent: "Achieved") -> bool:
+        """Return whether as large a part was refused in the later half of this time, the `recent` one.
+
+        Otherwise the mirrors have learned what refused the calls of the first half.
+        """
+        return self.is_storm or self._exceed(recent.ours, recent.calls)
+
+    def _exceed(self, refused: int, admitted: int) -> bool:
+        """Return whether so many refusals are a doubt, after this time."""
         early = self.waited_ms < 2 * COMPARED_MS
-        return ours * PPM // max(1, self.calls + ours) > (REFUSED_EARLY_PPM if early else REFUSED_PPM)
+        return refused * PPM > (admitted + refused) * (REFUSED_EARLY_PPM if early else REFUSED_PPM)
 
     @property
     def utility(self) -> int:
@@ -163,25 +185,44 @@ class Bound:
     def lags(self, lately: Achieved) -> bool:
         """Return whether less was spent than this limit lets through; what others may have spent explains a part.
 
-        A window lets through what it holds beside the reserve, which expires with it each time. A part of a window may
-        hold all that is spent in it, or nothing, so only whole windows are judged. A small lag must last. And no more
-        is due to this limit than the part of the time in which requests were held back: calls that follow each other
-        soon may be all that is asked for.
+        A small lag must last. And no more is due to this limit than the part of the time in which requests were held
+        back: calls that follow each other soon may be all that is asked for.
+        """
+        if lately.waited_ms < max(2 * COMPARED_MS, self.needs_ms):
+            return False
+        if (spent := self._spent(lately, max(0, self.level - self.reserved))) is None:
+            return False
+        own, explained, due = spent
+        held_ppm = lately.held_ms * PPM // lately.waited_ms
+        if own * PPM < due * OWN_PPM and held_ppm > PPM - OWN_PPM:
+            return True
+        lasts = lately.waited_ms >= LASTS_MS and held_ppm > PPM - LAGS_PPM
+        return lasts and (own + explained) * PPM < due * LAGS_PPM
+
+    def keeps_up(self, lately: Achieved) -> bool:
+        """Return whether no less was sent than this limit lets through; False where no window is whole."""
+        spent = self._spent(lately, 0)
+        return spent is not None and (spent[0] + spent[1]) * PPM >= spent[2] * LAGS_PPM
+
+    def _spent(self, lately: Achieved, held: int) -> tuple[int, int, int] | None:
+        """Return what was spent in a minute, what others may have spent, and what was due; None: no window is whole.
+
+        What is `held` for the request that waits is spent as well. A window lets through what it holds beside the
+        reserve, which expires with it each time. A part of a window may hold all that is spent in it, or nothing, so
+        only whole windows are judged. And one call may belong to either of two windows: so much of each is not due.
         """
         minutes_ms = lately.waited_ms
-        if minutes_ms < max(2 * COMPARED_MS, self.needs_ms):
-            return False
         if self.counts_windows:
             minutes_ms = (minutes_ms - min(SPENT_IN_MS, self.needs_ms)) // self.needs_ms * self.needs_ms
         if minutes_ms <= 0:
-            return False
+            return None
         waited, at_once = lately.tokens, lately.tokens_at_once
+        mean = lately.tokens // lately.started if lately.started else 0
         if self.of_calls:
-            waited, at_once = lately.started, lately.started_at_once
-        own = (waited + at_once + max(0, self.level - self.reserved)) * MINUTE_MS // minutes_ms
+            waited, at_once, mean = lately.started, lately.started_at_once, 1
+        own = (waited + at_once + held) * MINUTE_MS // minutes_ms
         explained = 0 if self.of_calls else lately.foreign * MINUTE_MS // minutes_ms
-        held_ppm = lately.held_ms * PPM // lately.waited_ms
-        if own * PPM < self.spendable * OWN_PPM and held_ppm > PPM - OWN_PPM:
-            return True
-        lasts = lately.waited_ms >= LASTS_MS and held_ppm > PPM - LAGS_PPM
-        return lasts and (own + explained) * PPM < self.spendable * LAGS_PPM
+        due = self.spendable
+        if self.counts_windows:
+            due -= min(due // 2, mean * MINUTE_MS // self.needs_ms)
+        return own, explained, due

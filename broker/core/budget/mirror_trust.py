@@ -7,10 +7,11 @@ each other soon; time in which something else holds it back does not count, such
 
 - *Doubt*: over the last minute or two the mirrors have spent less than the stated rate, or nothing at all for longer
   than the request that waits needs, beside the reserve that it must leave; or more than 15 of 1,000 calls were refused
-  (60 before 40 s of waiting), beyond those that others' spending explains, or many in a row.
+  (60 before 40 s of waiting), in the later half of that time as well, beyond those that others' spending explains and
+  those that tested a wait, or many in a row.
   Where only a refusal has named the limit, that none was refused for two minutes is a doubt as well: more may be had.
 - *Trial* (`headrace.broker.core.budget.trial`): then the measurements are followed. If they achieve no less they stay,
-  else the mirrors return, and the next trial comes after twice as long.
+  else the mirrors return, and the next trial comes after twice as long; not for ten minutes while they achieve as much.
 - *Return*: meanwhile the mirrors go on predicting. If they foresee the refusals, and would hold back next to nothing
   that is admitted, they are followed again; each time it takes twice as long.
 - *Regret*: if they then achieve far less than the measurements did, a trial begins at once. And if the measurements
@@ -22,7 +23,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from headrace.broker.core.budget.achievement import COMPARED_MS, LASTS_MS, NOTHING, SPENT_IN_MS, Achieved, Bound
+from headrace.broker.core.budget.achievement import LASTS_MS, NOTHING, Achieved, Bound
+from headrace.broker.core.budget.last_trial import REGRETTED_PPM, LastTrial
 from headrace.broker.core.budget.rate_control import GONE_MS
 from headrace.broker.core.budget.trial import Outcome, Search, Trial
 from headrace.broker.core.units import PPM
@@ -32,7 +34,6 @@ MARKED_EVERY_MS: Final = 1_000
 LATELY_MS: Final = 60_000
 REMEMBERED_MS: Final = 140_000
 ADMITTED_MIN: Final = 30  # without a refusal, where no answer shows what is left
-REGRETTED_PPM: Final = 900_000  # of what the measurements achieved, or the mirrors before
 REVIEWED_MS: Final = 50_000  # of waiting in the last minute, by which measurements that have won are judged
 REVIEWED_EVERY_MS: Final = 10_000
 STORM: Final = 12  # refusals without an admission between them, each known when the next call was sent
@@ -66,8 +67,8 @@ class MirrorTrust:
         "_held_since_ms",
         "_held_until_ms",
         "_in_debt",
+        "_last_trial",
         "_marks",
-        "_measured",
         "_more_every_ms",
         "_next_more_ms",
         "_next_return_ms",
@@ -108,7 +109,7 @@ class MirrorTrust:
         self._beaten: int | None = None  # the utility of the mirrors, when the measurements won
         self._next_review_ms = 0
         self._in_debt = False  # the mirrors are followed again, and have not allowed a call yet
-        self._measured: int | None = None  # the utility of the measurements, when they were followed last
+        self._last_trial = LastTrial()
         self._next_return_ms = 0
         self._return_every_ms = TRIAL_FIRST_MS
         self._foreseen: deque[bool] | None = None  # of the last events, while measurements are followed
@@ -232,6 +233,7 @@ class MirrorTrust:
     ) -> None:
         """Record a refused call; `is_event`: it is no consequence of one before it; `theirs`: others explain it."""
         if sent_ms >= self._told_ms:  # the refusal before was known by then
+            self._all.tests += self._told_ms > 0 and not is_event
             self._refused_in_a_row += 1
             self._all.events += 1
             self._told_ms = now_ms
@@ -256,7 +258,7 @@ class MirrorTrust:
             self._marks = deque((at_ms, by_then.repriced(ppm)) for at_ms, by_then in self._marks)
         if self._trial is not None:
             self._trial.reprice(ppm)
-        self._measured = None if self._measured is None else self._measured * min(ppm, PPM) // PPM
+        self._last_trial.reprice(ppm)
         self._beaten = None if self._beaten is None else self._beaten * ppm // PPM
         self._counted = {attempt: tokens * ppm // PPM for attempt, tokens in self._counted.items()}
         self._at_once = {attempt: tokens * ppm // PPM for attempt, tokens in self._at_once.items()}
@@ -265,7 +267,9 @@ class MirrorTrust:
 
     def may_begin(self, now_ms: int) -> bool:
         """Return whether a trial could begin now: cheap to ask for each call that is held back."""
-        return self.measures_since_ms is None and (self._measured is not None or now_ms >= self._next_trial_ms)
+        return self.measures_since_ms is None and (
+            self._last_trial.utility is not None or now_ms >= self._next_trial_ms
+        )
 
     def begins_trial(self, bounds: Sequence[Bound], now_ms: int, *, foreign: int, told: bool) -> bool:
         """Begin a trial if the mirrors are in doubt; return whether one has begun.
@@ -280,11 +284,11 @@ class MirrorTrust:
         self._all.foreign = foreign
         self._mark(now_ms)
         lately, searches = self.lately(now_ms), False
-        if not self._regrets(lately, bounds):
-            if now_ms < self._next_trial_ms:
+        if not self._last_trial.is_regretted(lately, bounds):
+            if now_ms < self._next_trial_ms or self._last_trial.answers(lately, now_ms):
                 return False
             storms = self._refused_in_a_row >= STORM and now_ms - self._row_ms >= STORM_MS
-            if not (storms or lately.is_refused_much or self._lags(bounds, now_ms)):
+            if not (storms or self._is_refused(lately, now_ms) or self._lags(bounds, now_ms)):
                 if told or now_ms < self._next_more_ms or not self._none_refused_for_long(now_ms):
                     return False
                 searches = True
@@ -313,32 +317,22 @@ class MirrorTrust:
         if not bounds:
             return False
         first, *others = bounds
-        lately, since_ms = self.lately(now_ms), self._held_at(now_ms)
+        lately, longer, since_ms = self.lately(now_ms), self.lately(now_ms, REMEMBERED_MS), self._held_at(now_ms)
         held_ms = 0 if since_ms is None else now_ms - since_ms  # which may be longer than what is remembered
         if first.stalls(lately, held_ms):
             return True
-        spans = (lately, self.lately(now_ms, REMEMBERED_MS))
-        if any(other.explains(span) for other in others for span in spans):
+        if any(other.explains(span) for other in others for span in (lately, longer)):
             return False  # by the longer one too: a window may be spent at once, just before a minute began
-        return any(first.lags(span) for span in spans)
+        return first.lags(lately) or (first.lags(longer) and not first.keeps_up(lately))
+
+    def _is_refused(self, lately: Achieved, now_ms: int) -> bool:
+        """Return whether many calls were refused, and still are."""
+        return lately.is_refused_much and lately.is_refused_still(self.lately(now_ms, lately.waited_ms // 2))
 
     def _none_refused_for_long(self, now_ms: int) -> bool:
         """Return whether no call was refused lately, and enough were admitted in a time that is long enough to say."""
         longer = self.lately(now_ms, REMEMBERED_MS)
         return not longer.refused and longer.calls >= ADMITTED_MIN and longer.waited_ms >= LASTS_MS
-
-    def _regrets(self, lately: Achieved, bounds: Sequence[Bound]) -> bool:
-        """Return whether the mirrors, followed again, achieve far less than the measurements did before.
-
-        The measurements left no reserve, so the mirrors owe only the part that is spendable beside it.
-        """
-        needs_ms = bounds[0].needs_ms + SPENT_IN_MS if bounds else 0
-        if self._measured is None or lately.waited_ms < max(COMPARED_MS, needs_ms):
-            return False
-        regretted = self._measured * REGRETTED_PPM
-        if bounds and bounds[0].reserved:
-            regretted = regretted * bounds[0].spendable // bounds[0].per_minute
-        return lately.utility * PPM < regretted
 
     def end_trial(self, now_ms: int) -> None:
         """End a trial that is decided, and follow what has achieved more; later, review that from time to time."""
@@ -354,7 +348,8 @@ class MirrorTrust:
             self._watch_mirrors()
             self._beaten = trial.mirrored.utility
         else:
-            self._follow_mirrors(0 if outcome is Outcome.NO_MORE else trial.utility, now_ms)
+            lost = outcome is Outcome.LOST
+            self._follow_mirrors(trial.utility if lost else 0, now_ms, lost=lost)
         if outcome is Outcome.NO_MORE:
             self._next_more_ms = now_ms + self._more_every_ms
             self._more_every_ms = min(TRIAL_MAX_MS, 2 * self._more_every_ms)
@@ -377,8 +372,9 @@ class MirrorTrust:
         """Begin to observe whether the mirrors foresee what the server does."""
         self._foreseen, self._held = deque(maxlen=EVENTS_REMEMBERED), deque(maxlen=FORESEEN_CALLS)
 
-    def _follow_mirrors(self, measured: int, now_ms: int) -> None:
-        self.measures_since_ms, self._measured = None, measured
+    def _follow_mirrors(self, measured: int, now_ms: int, *, lost: bool = False) -> None:
+        self.measures_since_ms = None
+        self._last_trial.record_end(measured, now_ms, lost=lost)
         self._next_trial_ms = now_ms + self._trial_every_ms
         self._trial_every_ms = min(TRIAL_MAX_MS, 2 * self._trial_every_ms)
         self._next_return_ms = now_ms + self._return_every_ms

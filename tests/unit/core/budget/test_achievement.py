@@ -40,8 +40,9 @@ def held(waited_ms: int, *, share_ppm: int = PPM, held_ppm: int = PPM, foreign: 
 
 
 def test_what_was_achieved_since_is_the_difference() -> None:
-    after, before = Achieved(10, 9, 8, 7, 6, 5, 4, theirs=3), Achieved(1, 1, 1, 1, 1, 1, 1, theirs=1)
-    assert after.since(before) == Achieved(9, 8, 7, 6, 5, 4, 3, theirs=2)
+    after = Achieved(10, 9, 8, 7, 6, 5, 4, theirs=3, tests=2)
+    before = Achieved(1, 1, 1, 1, 1, 1, 1, theirs=1, tests=1)
+    assert after.since(before) == Achieved(9, 8, 7, 6, 5, 4, 3, theirs=2, tests=1)
     assert after.since(NOTHING) == after
 
 
@@ -250,3 +251,46 @@ def test_what_others_explain_does_not_make_few_refusals_many() -> None:
     achieved = Achieved(2 * COMPARED_MS, 2 * COMPARED_MS, calls=50, refused=4, events=4)
     assert achieved.is_refused_much
     assert not replace(achieved, theirs=1).is_refused_much
+
+
+def test_calls_that_tested_a_wait_are_no_doubt_of_what_was_believed() -> None:
+    """Any way of spending tests a long wait by single calls. Before, three of them began a trial (seed 92122)."""
+    achieved = Achieved(2 * COMPARED_MS, 2 * COMPARED_MS, calls=50, refused=4, events=4)
+    assert achieved.ours == 4
+    assert not replace(achieved, tests=1).is_refused_much
+
+
+@pytest.mark.parametrize(
+    ("waited_ms", "refused", "still"),
+    [(2 * COMPARED_MS, 1, True), (2 * COMPARED_MS, 0, False), (2 * COMPARED_MS - 1, 1, False), (COMPARED_MS, 4, True)],
+)
+def test_what_was_refused_must_be_refused_in_the_later_half_as_well(
+    waited_ms: int, refused: int, *, still: bool
+) -> None:
+    """Before: what the first seconds had refused, and taught, began a trial at 21 s (seed 92376)."""
+    whole = Achieved(waited_ms, waited_ms, calls=100, refused=20, events=5)
+    recent = Achieved(waited_ms // 2, waited_ms // 2, calls=50, refused=refused, events=refused)
+    assert whole.is_refused_still(recent) is still
+    assert not whole.is_refused_still(replace(recent, tests=refused))
+    storm = replace(whole, refused=3 * MANY)
+    assert storm.is_refused_still(recent), "so many need no second look"
+
+
+def test_one_call_of_each_window_may_belong_to_the_next_one() -> None:
+    """Before: 84 calls a minute of a window of three a second were a large lag (seed 92037)."""
+    second = Bound(180, True, True, False, 0, 1_000)
+    calls = Achieved(MINUTE_MS, MINUTE_MS, tokens=84 * 400, started=84)
+    assert not second.lags(calls)
+    assert replace(second, counts_windows=False).lags(calls)
+    assert second.lags(replace(calls, started=60))
+    tokens = replace(second, per_minute=180 * 400, of_calls=False)
+    assert not tokens.lags(calls)
+    assert tokens.lags(replace(calls, started=0)), "no mean call is known"
+    assert tokens.lags(replace(calls, tokens=17_000, started=1)), "half of the window at most"
+
+
+def test_a_limit_is_kept_up_with_if_nearly_all_of_it_is_sent_whatever_it_holds() -> None:
+    assert bound().keeps_up(held(MINUTE_MS, share_ppm=LAGS_PPM + 1_000))
+    assert not bound(level=RATE).keeps_up(held(MINUTE_MS, share_ppm=LAGS_PPM - 1_000))
+    assert bound().keeps_up(held(MINUTE_MS, share_ppm=LAGS_PPM - 1_000, foreign=RATE // 10))
+    assert not bound(windows=True, needs_ms=MINUTE_MS).keeps_up(held(MINUTE_MS)), "no window is whole"

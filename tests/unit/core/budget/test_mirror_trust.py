@@ -317,3 +317,34 @@ def test_refusals_of_one_wave_count_once_and_an_admission_ends_the_row() -> None
     rig.call()
     rig.call(refused=True)
     assert not rig.doubts()
+
+
+def test_refusals_of_the_first_half_of_a_time_are_no_doubt_of_what_was_learned_from_them() -> None:
+    rig = Rig()
+    rig.spend(COMPARED_MS, refused_every=8)
+    rig.spend(COMPARED_MS)
+    assert rig.trust.lately(rig.now_ms).is_refused_much
+    assert not rig.doubts()
+    rig.spend(4_000, refused_every=8)
+    assert rig.doubts()
+
+
+def test_a_refusal_that_is_known_and_begins_no_event_tests_a_wait() -> None:
+    rig = Rig()
+    rig.hold(COMPARED_MS)
+    for is_event in (False, False, True):
+        sent_ms, attempt = rig.now_ms, rig.send()
+        rig.now_ms += 10
+        rig.refuse(attempt, sent_ms, is_event=is_event)
+        rig.hold(5_000)
+    lately = rig.trust.lately(rig.now_ms)
+    assert (lately.refused, lately.tests) == (3, 1), "before the first one there was no wait"
+
+
+def test_a_lag_that_is_over_is_no_doubt() -> None:
+    """Before: mirrors that had spent little two minutes ago, and now spend all, were tried (seed 92292)."""
+    rig = Rig()
+    rig.spend(REMEMBERED_MS - LATELY_MS, tokens=250)
+    rig.spend(LATELY_MS + 1_000)
+    assert BOUND.lags(rig.trust.lately(rig.now_ms, REMEMBERED_MS))
+    assert not rig.doubts()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from headrace.broker.core.budget.achievement import COMPARED_MS
+from headrace.broker.core.budget.last_trial import EARLY_MS
 from headrace.broker.core.budget.mirror_trust import (
     LATELY_MS,
     MARKED_EVERY_MS,
@@ -109,7 +110,7 @@ def test_a_large_call_has_the_time_that_it_needs_before_the_mirrors_are_regrette
         search.begin(rate=RATE // 2)
         assert search.end(tokens=192), "less than the mirrors had achieved"
         search.call()
-        search.hold(30_000)
+        search.hold(EARLY_MS)
         bounds = [replace(BOUND, needs_ms=needs_ms)]
         assert search.trust.begins_trial(bounds, search.now_ms, foreign=0, told=True) is regretted
 
@@ -163,7 +164,7 @@ def test_what_the_measurements_achieved_is_regretted_at_other_prices_too() -> No
         assert search.end(tokens=192)
         search.trust.reprice(ppm)
         search.call(tokens=tokens)
-        search.spend(30_000, tokens=tokens)
+        search.spend(EARLY_MS, tokens=tokens)
         assert search.trust.begins_trial([BOUND], search.now_ms, foreign=0, told=True) is regretted
 
 
@@ -215,7 +216,7 @@ def test_the_reserve_that_windows_keep_again_is_not_regretted() -> None:
         search.begin(rate=RATE // 2)
         assert search.end(tokens=192)
         search.call(tokens=140)
-        search.spend(30_000, tokens=140)
+        search.spend(EARLY_MS, tokens=140)
         bounds = [replace(BOUND, counts_windows=True, needs_ms=1_000, reserved=reserved // 60)]
         assert search.trust.begins_trial(bounds, search.now_ms, foreign=0, told=True) is regretted
 

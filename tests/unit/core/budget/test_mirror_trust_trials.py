@@ -63,7 +63,7 @@ def test_a_trial_that_achieves_less_ends_and_the_next_comes_after_twice_the_time
         assert rig.end(tokens=100)
         ended_ms = rig.now_ms
         while not rig.doubts():
-            rig.spend(2_000, tokens=100)
+            rig.spend(2_000, tokens=96)
         waited_ms = rig.now_ms - ended_ms
         assert every_ms - 5_000 <= waited_ms <= every_ms + 2 * COMPARED_MS + 5_000
         assert rig.end(tokens=1), "and so has this one"
@@ -314,3 +314,14 @@ def test_refusals_that_others_explain_are_counted_for_themselves() -> None:
         attempt = rig.send()
         rig.trust.record_refusal(attempt, rig.now_ms, rig.now_ms, held=False, is_event=True, theirs=theirs)
     assert (rig.trust.lately(rig.now_ms).refused, rig.trust.lately(rig.now_ms).theirs) == (3, 2)
+
+
+def test_a_doubt_that_a_lost_trial_has_answered_begins_none_while_the_mirrors_achieve_as_much() -> None:
+    """Before: servers with others' refusals had one lost trial after another (seed 92172)."""
+    rig = Rig()
+    rig.begin(rate=RATE // 2)
+    assert rig.end(tokens=100)
+    rig.spend(3 * TRIAL_FIRST_MS, tokens=110)
+    assert not rig.doubts()
+    rig.spend(TRIAL_FIRST_MS, tokens=96)
+    assert rig.doubts()
