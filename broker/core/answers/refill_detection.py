@@ -161,7 +161,7 @@ class RefillEvidence:
         self._first_ms = sent_ms if self._first_ms < 0 else min(self._first_ms, sent_ms)
         self._last_ms = max(self._last_ms, sent_ms)
         self._longest_ms = max(self._longest_ms, full_in_ms)
-        self._observe_rise(sent_ms + full_in_ms, full_in_ms, reading.remaining)
+        self._observe_rise(sent_ms, now_ms, full_in_ms, reading.remaining)
         self._observe_newest(sent_ms, full_in_ms, reading.remaining)
         self._observe_mark(sent_ms + full_in_ms, now_ms + full_in_ms + 1, sent_ms, now_ms)
         if self._bucket.empty:
@@ -217,14 +217,16 @@ class RefillEvidence:
         excluded, self._ruled_out = self._ruled_out - kept, self._ruled_out & kept
         return bool(excluded)
 
-    def _observe_rise(self, mark_ms: int, full_in_ms: int, remaining: int) -> None:
+    def _observe_rise(self, sent_ms: int, now_ms: int, full_in_ms: int, remaining: int) -> None:
         """Rule one counter out once what is left has risen between its marks; of a short window, answers may be old."""
         window_ms, believed = self._window_ms(), self._believed
         is_counter = self._bucket.empty or (believed is not None and believed.refill is FIXED)
         if not is_counter or self.has_risen or window_ms <= SHORT_MS:
             return
+        if now_ms + full_in_ms - window_ms > sent_ms:
+            return  # it may be of the former window
         self._rising = self._rising or RisingLevel()
-        if self._rising.observe(mark_ms, full_in_ms, remaining, window_ms):
+        if self._rising.observe(sent_ms, full_in_ms, remaining, window_ms):
             self.has_risen = True
             self.rule_out(FIXED)
 

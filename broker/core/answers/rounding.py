@@ -12,14 +12,15 @@ from typing import Final
 from headrace.broker.core.units import ROUNDING_TOKENS
 
 DIFFERENT_MIN: Final = 4  # figures, before their divisor is more than chance
+COARSEST_PARTS: Final = 10  # no server is known to round to more than one part in so many of a limit
 
 
 class Rounding:
     """The step of the figures of one metric.
 
     Attributes:
-        step: Its multiples are stated; 1 while nothing shows that figures are rounded. While few figures differ, it may
-            be less than this.
+        step: Its multiples are stated; 1 while nothing shows that figures are rounded. Until `DIFFERENT_MIN` figures
+            differ, it is no more than this.
     """
 
     __slots__ = ("_amounts", "_divisor", "_figures", "_last", "_stays", "step")
@@ -50,4 +51,4 @@ class Rounding:
         if len(self._figures) >= DIFFERENT_MIN:
             self.step = 1 if by_chance else self._divisor
         elif self._stays:
-            self.step = self._divisor
+            self.step = min(self._divisor, (figure + used) // COARSEST_PARTS)

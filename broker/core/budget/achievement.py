@@ -106,19 +106,15 @@ class Achieved:
             return True
         if self.events < EVENTS_MIN or self.waited_ms < COMPARED_MS or self.ours < REFUSED_MIN:
             return False
-        return self._exceed(self.ours, self.calls)
+        early = self.waited_ms < 2 * COMPARED_MS
+        return self.ours * PPM > (self.calls + self.ours) * (REFUSED_EARLY_PPM if early else REFUSED_PPM)
 
     def is_refused_still(self, recent: "Achieved") -> bool:
-        """Return whether as large a part was refused in the later half of this time, the `recent` one.
+        """Return whether any call was refused in the later half of this time, the `recent` one.
 
         Otherwise the mirrors have learned what refused the calls of the first half.
         """
-        return self.is_storm or self._exceed(recent.ours, recent.calls)
-
-    def _exceed(self, refused: int, admitted: int) -> bool:
-        """Return whether so many refusals are a doubt, after this time."""
-        early = self.waited_ms < 2 * COMPARED_MS
-        return refused * PPM > (admitted + refused) * (REFUSED_EARLY_PPM if early else REFUSED_PPM)
+        return self.is_storm or recent.ours > 0
 
     @property
     def utility(self) -> int:
@@ -201,7 +197,7 @@ class Bound:
 
     def keeps_up(self, lately: Achieved) -> bool:
         """Return whether no less was sent than this limit lets through; False where no window is whole."""
-        spent = self._spent(lately, 0)
+        spent = None if lately.waited_ms < COMPARED_MS else self._spent(lately, 0)
         return spent is not None and (spent[0] + spent[1]) * PPM >= spent[2] * LAGS_PPM
 
     def _spent(self, lately: Achieved, held: int) -> tuple[int, int, int] | None:
@@ -217,7 +213,7 @@ class Bound:
         if minutes_ms <= 0:
             return None
         waited, at_once = lately.tokens, lately.tokens_at_once
-        mean = lately.tokens // lately.started if lately.started else 0
+        mean = max(0, lately.tokens) // lately.started if lately.started > 0 else 0
         if self.of_calls:
             waited, at_once, mean = lately.started, lately.started_at_once, 1
         own = (waited + at_once + held) * MINUTE_MS // minutes_ms

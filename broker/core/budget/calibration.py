@@ -302,7 +302,7 @@ class Calibration:
                 missing = 0
                 if reading.metric is TOKENS:
                     missing = self._left_out(call, now_ms, early=verdict.early)
-                    missing = min(missing, reading.capacity // UNSETTLED_PARTS)
+                    missing = min(missing, self._unsettled_max(reading))
                 order = self._order(call, reading.metric, now_ms)
                 error = self._buckets.observe_headers(reading, order, missing, project=project)
                 if reading.metric is TOKENS and not project and verdict.meaning in ADMITTED:
@@ -310,6 +310,14 @@ class Calibration:
                 agreed = agreed and error == 0
                 self._learn_delay(reading.metric, error, now_ms)
         return agreed
+
+    def _unsettled_max(self, reading: Reading) -> int:
+        """Return how much of a shown limit is kept at most for what calls in flight are still to be charged.
+
+        A short one is filled again while they last; of a minute's little has come back by then.
+        """
+        shown = (mirror for mirror in self._buckets.of(TOKENS) if mirror.capacity == reading.capacity)
+        return reading.capacity // (UNSETTLED_PARTS if any(each.period_ms < MINUTE_MS for each in shown) else 1)
 
     def _learn_share(self, reading: Reading, order: AdmissionOrder) -> None:
         """Learn from the level of a sliding window how much of our charges it counts at most: see `charged_share`.

@@ -1,15 +1,15 @@
-"""Upper bound of the share of what calls carry that a window counts, from the levels in headers.
+"""Share of what calls carry that a limit counts, from the levels in headers: at most so much, of a window.
 
 A server may leave out a part of what a call carries, such as input that a cache holds, and names no charge unless it
 refuses a call. But the last admitted of several calls of one window finds all of them counted. Which one that was is
 not known; what it found in use is at most the largest figure among their answers. So the charges of all of them are no
 more than that, whatever else the window counts: other clients' spending only makes the bound weaker.
 
-A bucket shows no share so: what it was charged flows in again, and the next answer corrects its mirror. A window keeps
-each charge until its end, also in answers that came before it was known to be a window. But a bucket of a second or two
-is refilled before an answer comes, and it is full when most calls reach it. Such a call alone is in use then. So where
-many calls show the same share of what they carried, and none shows less, it is that of every call: a server that counts
-what a cache does not hold shows another share for each.
+A bucket shows no share in this way: what it was charged flows in again, and the next answer corrects its mirror. A
+window keeps each charge until its end, also in answers that came before it was known to be a window. But a bucket of a
+second or two is refilled before an answer comes, and it is full when most calls reach it. Such a call alone is in use
+then. So where many calls show the same share of what they carried, and none shows less, it is taken for that of every
+call, until a refusal names a charge: a server that counts what a cache does not hold shows another share for each.
 """
 
 from bisect import bisect_left, insort
@@ -59,8 +59,7 @@ class ChargedShare:
         if remaining <= 0:
             return False
         if mirror.refill is BUCKET and mirror.period_ms <= SHORT_MS:
-            is_exact = mirror.step == 1 and not order.age_ms
-            return is_exact and self._observe_alone(carried, mirror.capacity - remaining)
+            return mirror.step == 1 and self._observe_alone(carried, mirror.capacity - remaining)
         answered = self._answered
         insort(answered, (order.sent_ms, carried, mirror.capacity - remaining + 1))
         self._unsampled += 1

@@ -7,7 +7,7 @@ from headrace.broker.core.budget.achievement import COMPARED_MS, SPENT_IN_MS, Ac
 from headrace.broker.core.units import PPM
 
 REGRETTED_PPM: Final = 900_000  # of what the measurements achieved, or the mirrors before
-EARLY_MS: Final = 50_000  # of waiting: before that, a few large calls decide what is achieved
+EARLY_MS: Final = 50_000  # in which the mirrors may pay back what was spent, and a few large calls decide
 REGRETTED_EARLY_PPM: Final = 540_000
 ANSWERS_MS: Final = 600_000  # for which a trial that was lost answers doubts
 
@@ -19,16 +19,17 @@ class LastTrial:
         utility: What they achieved; None: they never were, or began this term.
     """
 
-    __slots__ = ("_lost_ms", "utility")
+    __slots__ = ("_early_until_ms", "_lost_ms", "utility")
 
     def __init__(self) -> None:
         """There was none."""
         self.utility: int | None = None
+        self._early_until_ms = 0
         self._lost_ms: int | None = None  # when it was lost; None: it was not
 
     def record_end(self, utility: int, now_ms: int, *, lost: bool) -> None:
         """Record that the mirrors are followed again; `lost`: because they had achieved more."""
-        self.utility, self._lost_ms = utility, now_ms if lost else None
+        self.utility, self._early_until_ms, self._lost_ms = utility, now_ms + EARLY_MS, now_ms if lost else None
 
     def reprice(self, ppm: int) -> None:
         """Go on with other prices; no more is expected at dearer ones."""
@@ -40,16 +41,16 @@ class LastTrial:
             return False
         return lately.utility >= self.utility
 
-    def is_regretted(self, lately: Achieved, bounds: Sequence[Bound]) -> bool:
+    def is_regretted(self, lately: Achieved, bounds: Sequence[Bound], now_ms: int) -> bool:
         """Return whether the mirrors, followed again, achieve far less than the measurements did.
 
-        The measurements left no reserve, so the mirrors owe only the part that is spendable beside it. Within the first
-        minute only half as much is far less; after a trial that was lost, only nothing at all.
+        The measurements left no reserve, so the mirrors owe only the part that is spendable beside it. Soon after their
+        return only half as much is far less; after a trial that was lost, only nothing at all.
         """
         needs_ms = bounds[0].needs_ms + SPENT_IN_MS if bounds else 0
         if self.utility is None or lately.waited_ms < max(COMPARED_MS, needs_ms):
             return False
-        early = lately.waited_ms < EARLY_MS
+        early = now_ms < self._early_until_ms
         if early and self._lost_ms is not None:
             return self.utility > 0 >= lately.utility
         regretted = self.utility * (REGRETTED_EARLY_PPM if early else REGRETTED_PPM)

@@ -7,7 +7,7 @@ each other soon; time in which something else holds it back does not count, such
 
 - *Doubt*: over the last minute or two the mirrors have spent less than the stated rate, or nothing at all for longer
   than the request that waits needs, beside the reserve that it must leave; or more than 15 of 1,000 calls were refused
-  (60 before 40 s of waiting), in the later half of that time as well, beyond those that others' spending explains and
+  (60 before 40 s of waiting), some in the later half of that time, beyond those that others' spending explains and
   those that tested a wait, or many in a row.
   Where only a refusal has named the limit, that none was refused for two minutes is a doubt as well: more may be had.
 - *Trial* (`headrace.broker.core.budget.trial`): then the measurements are followed. If they achieve no less they stay,
@@ -233,7 +233,7 @@ class MirrorTrust:
     ) -> None:
         """Record a refused call; `is_event`: it is no consequence of one before it; `theirs`: others explain it."""
         if sent_ms >= self._told_ms:  # the refusal before was known by then
-            self._all.tests += self._told_ms > 0 and not is_event
+            self._all.tests += self._told_ms > 0 and not (is_event or theirs)
             self._refused_in_a_row += 1
             self._all.events += 1
             self._told_ms = now_ms
@@ -284,7 +284,7 @@ class MirrorTrust:
         self._all.foreign = foreign
         self._mark(now_ms)
         lately, searches = self.lately(now_ms), False
-        if not self._last_trial.is_regretted(lately, bounds):
+        if not self._last_trial.is_regretted(lately, bounds, now_ms):
             if now_ms < self._next_trial_ms or self._last_trial.answers(lately, now_ms):
                 return False
             storms = self._refused_in_a_row >= STORM and now_ms - self._row_ms >= STORM_MS
@@ -327,7 +327,13 @@ class MirrorTrust:
 
     def _is_refused(self, lately: Achieved, now_ms: int) -> bool:
         """Return whether many calls were refused, and still are."""
-        return lately.is_refused_much and lately.is_refused_still(self.lately(now_ms, lately.waited_ms // 2))
+        if not lately.is_refused_much:
+            return False
+        half_ms = self._all.waited_ms - lately.waited_ms // 2
+        later = next(
+            (by_then for _, by_then in reversed(self._marks or ()) if by_then.waited_ms <= half_ms), self._base
+        )
+        return lately.is_refused_still(self._all.since(later))
 
     def _none_refused_for_long(self, now_ms: int) -> bool:
         """Return whether no call was refused lately, and enough were admitted in a time that is long enough to say."""

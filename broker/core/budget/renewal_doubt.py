@@ -14,6 +14,8 @@ SHORT_MIN: Final = 2  # windows in a row
 FAR_PARTS: Final = 4  # a window short by more than one part in this many of its capacity is another one
 SOON_PARTS: Final = 4  # of a window, the first of so many parts is soon after its mark
 NEAR_PARTS: Final = 8  # of a capacity, one part in so many may be mispriced, or taken by others
+OLD_MS: Final = 4_000  # levels may be so old, or one part in so many of the window if that is less
+OLD_PARTS: Final = 8
 
 
 class RenewalDoubt:
@@ -46,7 +48,7 @@ class RenewalDoubt:
 
 def counts_former(reading: Reading, period_ms: int, order: AdmissionOrder, sends: SentCalls) -> bool:
     """Return whether a level soon after a mark shows that charges of the window before it count still."""
-    capacity, left_ms = reading.capacity, reading.full_in_ms or 0
+    capacity, left_ms = reading.capacity, min(reading.full_in_ms or 0, period_ms)
     used = capacity - reading.remaining
     if left_ms * SOON_PARTS < period_ms * (SOON_PARTS - 1) or used * FAR_PARTS <= capacity or order.index < 0:
         return False
@@ -55,5 +57,8 @@ def counts_former(reading: Reading, period_ms: int, order: AdmissionOrder, sends
     missing = used - this
     if this * NEAR_PARTS > capacity or missing * FAR_PARTS <= capacity:
         return False
+    old_ms = begun_ms - min(OLD_MS, period_ms // OLD_PARTS)
+    if (sends.sent_since(reading.metric, old_ms) - sends.sent_since(reading.metric, begun_ms)) * NEAR_PARTS > capacity:
+        return False  # it may be an old level of this window, whose begin would be earlier by its age
     last = sends.sent_since(reading.metric, begun_ms - period_ms) - sends.sent_since(reading.metric, begun_ms)
     return abs(missing - last * left_ms // period_ms) * NEAR_PARTS <= capacity

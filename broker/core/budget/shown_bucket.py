@@ -6,7 +6,6 @@ from typing import Final
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, Reading
 from headrace.broker.core.answers.refill_detection import RefillEvidence, RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
-from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
 
 TELLING_PARTS: Final = 4  # a level tells a period if at least one part in so many of the limit is used
@@ -24,6 +23,7 @@ class ShownBucket:
         capacity: What it was shown to hold last.
         former: What it was shown to hold before; 0: nothing else.
         former_evidence: The evidence when it was shown to hold that.
+        guessed: The mirror made for it with a period that one level computed to, or that was assumed.
         changed_ms: When that changed.
         returns: How often in a row that was to what it was shown to hold before.
         shown_ms: When it was shown last, if it is shown by turns.
@@ -37,6 +37,7 @@ class ShownBucket:
         "evidence",
         "former",
         "former_evidence",
+        "guessed",
         "known",
         "made",
         "mirror",
@@ -51,6 +52,7 @@ class ShownBucket:
         self.capacity, self.former, self.changed_ms, self.returns = capacity, 0, 0, 0
         self.shown_ms = now_ms
         self.mirror: AnyMirror | None = None
+        self.guessed: AnyMirror | None = None
         self.evidence = evidence
         self.former_evidence: RefillEvidence | None = None
         self.known: RefillPattern | None = None
@@ -77,8 +79,10 @@ class ShownBucket:
 
         Hardly used, a window of a minute may compute to a day. As such it lets next to nothing through while in debt.
         """
-        mirror, full_in_ms, used = self.mirror, reading.full_in_ms, reading.capacity - reading.remaining
-        if not isinstance(mirror, Mirror) or mirror.period_ms <= MINUTE_MS or reading.named or full_in_ms is None:
+        mirror, full_in_ms, used = self.guessed, reading.full_in_ms, reading.capacity - reading.remaining
+        if mirror is None or mirror is not self.mirror or mirror.period_ms <= MINUTE_MS:
+            return False
+        if reading.named or full_in_ms is None:
             return False
         told_ms = full_in_ms * reading.capacity // max(1, used)
         return used * TELLING_PARTS >= reading.capacity and told_ms * SHORTER_PARTS < mirror.period_ms

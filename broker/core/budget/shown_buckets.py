@@ -92,8 +92,8 @@ class ShownBuckets:
         is_of_account = reading.metric is LimitMetric.TOKENS and not project
         if pattern is not None and is_of_account and self.token_capacity in {None, reading.capacity}:
             self.token_pattern = pattern
-        is_open = mirror is None or (pattern is None and header.is_too_long(reading))
-        if mirror is None or is_open or (pattern is not None and not header.knows(pattern, self._mirrors.made)):
+        too_long = pattern is None and header.is_too_long(reading)
+        if mirror is None or too_long or (pattern is not None and not header.knows(pattern, self._mirrors.made)):
             mirror = self._mirror_of(reading, pattern, header, order.now_ms, project=project)
             if pattern is not None and pattern.refill is FIXED and isinstance(mirror, FixedWindowMirror):
                 mirror.set_end(pattern.mark_ms, order.now_ms, pattern.spread_ms)
@@ -101,7 +101,7 @@ class ShownBuckets:
                     mirror.take_as_proven()
             if pattern is not None and self._mirrors.is_alone(mirror):
                 header.known, header.made = pattern, self._mirrors.made
-        if self._has_not_begun_anew(header, told or reading, mirror, order):
+        if self._has_not_begun_anew(header, reading, mirror, order):
             return self._disprove(mirror, reading.remaining - later, order)
         self._round(header, reading, mirror, order)
         if header.states_period and reading.metric is LimitMetric.TOKENS and mirror.period_ms <= MINUTE_MS:
@@ -326,7 +326,7 @@ class ShownBuckets:
             capacity = None if reading.named else reading.capacity
             bucket = self._mirrors.find(owner, capacity, period_ms if shown is not None or reading.period_ms else None)
             if bucket is None:
-                bucket = Mirror(metric, reading.capacity, period_ms, now_ms, project=project)
+                bucket = header.guessed = Mirror(metric, reading.capacity, period_ms, now_ms, project=project)
                 self._mirrors.add(bucket)
             if shown is not None:
                 return self._exchange(header, bucket)
@@ -336,9 +336,9 @@ class ShownBuckets:
             return shown if self._mirrors.is_alone(shown) or not self._twins(shown) else self._exchange(header, shown)
         mirror: AnyMirror
         if pattern.refill is BUCKET:
-            mirror = self._mirrors.find(owner, None, pattern.period_ms) or Mirror(
-                metric, reading.capacity, pattern.period_ms, now_ms, project=project
-            )
+            known = self._mirrors.find(owner, None, pattern.period_ms)
+            mirror = known or Mirror(metric, reading.capacity, pattern.period_ms, now_ms, project=project)
+            header.guessed = header.guessed if known else mirror
         elif pattern.refill is FIXED:
             remaining = min(reading.remaining, reading.capacity)
             if pattern.period_ms <= SHORT_MS:  # the answer may be of an earlier window

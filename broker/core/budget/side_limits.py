@@ -36,10 +36,9 @@ IMAGES: Final = "input-images"
 KINDS: Final = ("input-tokens", "uncached-input-tokens", IMAGES)
 SAMPLES_MAX: Final = 16
 SCALE_STEPS: Final = 50  # a smaller change than by one part in this many would price thousands of calls for nothing
-UNSHOWN_MAX: Final = 16  # answers to calls that draw on it, in a row, that show other buckets and not this one
+UNSHOWN_MAX: Final = 16  # answers in a row to calls that draw on it that show other buckets
 SCALE_MAX: Final = 4  # no server counts more than four times our input, or images
-IMAGE_UNITS: Final = 100_000
-"""An image counts as so many units: mirrors of tokens allow for two units of rounding, and an image is exactly one."""
+IMAGE_UNITS: Final = 100_000  # of an image, which is exactly one: mirrors of tokens allow for two units of rounding
 
 
 class _SideLimit:
@@ -188,7 +187,8 @@ class _SideLimit:
 
     def _learn_share(self, reading: Reading, order: AdmissionOrder) -> None:
         """Learn from the level of a window what share of its calls the server counts; an image is one whole."""
-        mirror = next((mirror for mirror in self.buckets if mirror.capacity == reading.capacity), None)
+        telling = (each for each in self.buckets if each.refill is not BUCKET or not self.buckets.age_ms)
+        mirror = next((each for each in telling if each.capacity == reading.capacity), None)
         prices = self.calls.prices_of(order.number) if order.number >= 0 else None
         if mirror is not None and prices is not None and self.kind != IMAGES:
             oldest = self.calls.index_of(self.calls.oldest_open[-1])
@@ -204,7 +204,8 @@ class _SideLimit:
         """Price calls by what refusals have named, and no higher than the levels of each of its windows show."""
         ours, theirs = (sum(column) for column in zip(*self._samples, strict=True)) if self._samples else (1, 1)
         scale_ppm = max(1, theirs * PPM // ours)
-        shares = [self._shares.get(mirror.capacity) for mirror in self.buckets]
+        named = bool(self._samples)  # which is exact; what a short bucket shows is not
+        shares = [None if named and each.refill is BUCKET else self._shares.get(each.capacity) for each in self.buckets]
         shown = [share.ppm for share in shares if share is not None and share.ppm is not None]
         if shown and len(shown) == len(shares):
             scale_ppm = min(scale_ppm, max(shown))
@@ -246,8 +247,7 @@ class SideLimits:
         at_ms = now_ms
         if prices is not None:
             for limit in self._limits.values():
-                payable_ms = limit.payable_at(limit.amount(prices), reserved_ppm, now_ms, longer_than_ms)
-                at_ms = max(at_ms, payable_ms)
+                at_ms = max(at_ms, limit.payable_at(limit.amount(prices), reserved_ppm, now_ms, longer_than_ms))
         return at_ms
 
     def payable_again_at(self, number: int, now_ms: int) -> int:

@@ -20,9 +20,7 @@ from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 
 WINDOWS_KEPT: Final = 4  # the next one, in which a late call counts, this one, the former, and the one before
-SHORTER_PARTS: Final = (
-    2  # calls are counted again once the delay is less than one part in so many of that they were with
-)
+RECOUNTED_PARTS: Final = 2  # calls are counted again once the delay is one part in so many of what it was then
 LENT_PARTS: Final = 20  # of a limit, one part in so many of its reserve is spent just before each mark
 
 
@@ -205,7 +203,7 @@ class TwoCounterMirror(SlidingWindowMirror):
 
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer. A level that is old tells its age: its time until the mark is as old."""
-        if order.delay_ms * SHORTER_PARTS <= self._counted_ms:
+        if order.delay_ms * RECOUNTED_PARTS <= self._counted_ms:
             self._recount(order.delay_ms, order.now_ms, sends)
         bounds = self._when_told(order, sends) if 0 < order.age_ms < self.period_ms and self.step == 1 else None
         if bounds is None:
@@ -267,3 +265,4 @@ class TwoCounterMirror(SlidingWindowMirror):
     def _allow_for(self, delay_ms: int) -> None:
         """Let calls take so long to the server: then those sent just before a mark may count in the window after it."""
         self._most.late_ms = self._least.ahead_ms = delay_ms
+        self._counted_ms = max(self._counted_ms, delay_ms)

@@ -10,7 +10,7 @@ def rises(*levels: tuple[int, int], marks_ms: tuple[int, ...] = ()) -> list[bool
     rising = RisingLevel()
     marks_ms = marks_ms or (WINDOW,) * len(levels)
     return [
-        rising.observe(mark_ms, full_in_ms, left, WINDOW)
+        rising.observe(mark_ms - full_in_ms, full_in_ms, left, WINDOW)
         for mark_ms, (full_in_ms, left) in zip(marks_ms, levels, strict=True)
     ]
 
@@ -51,3 +51,18 @@ def test_resets_that_grow_with_what_is_used_are_those_of_a_bucket() -> None:
     """Its resets look like those of a counter where figures are rounded and contradict one another."""
     levels = [(left * 3_000, 100 - left) for left in (20, 19, 18, 17, 16)]
     assert not any(rises(*levels, marks_ms=tuple(full_in_ms for full_in_ms, _ in levels)))
+
+
+def test_rises_of_several_windows_do_not_add_up() -> None:
+    """One charge that is given back in each of them proves nothing."""
+    marks_ms = tuple(WINDOW * window for window in range(1, 6) for _ in range(2))
+    assert not any(rises(*[(50_000, 10), (40_000, 11)] * 5, marks_ms=marks_ms))
+
+
+def test_a_time_that_is_stated_as_of_the_answer_does_not_make_a_level_the_later_one() -> None:
+    """The slower of two calls is told the shorter time, beside the level that it found before the other."""
+    rising = RisingLevel()
+    for sent_ms in range(0, 20_000, 100):
+        slow = sent_ms % 200 == 0
+        answered_ms = sent_ms + (900 if slow else 50)
+        assert not rising.observe(sent_ms, WINDOW - answered_ms, 60_000 - sent_ms, WINDOW)

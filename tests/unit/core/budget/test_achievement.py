@@ -260,16 +260,11 @@ def test_calls_that_tested_a_wait_are_no_doubt_of_what_was_believed() -> None:
     assert not replace(achieved, tests=1).is_refused_much
 
 
-@pytest.mark.parametrize(
-    ("waited_ms", "refused", "still"),
-    [(2 * COMPARED_MS, 1, True), (2 * COMPARED_MS, 0, False), (2 * COMPARED_MS - 1, 1, False), (COMPARED_MS, 4, True)],
-)
-def test_what_was_refused_must_be_refused_in_the_later_half_as_well(
-    waited_ms: int, refused: int, *, still: bool
-) -> None:
+@pytest.mark.parametrize(("refused", "still"), [(1, True), (0, False)])
+def test_some_calls_must_be_refused_in_the_later_half_as_well(refused: int, *, still: bool) -> None:
     """Before: what the first seconds had refused, and taught, began a trial at 21 s (seed 92376)."""
-    whole = Achieved(waited_ms, waited_ms, calls=100, refused=20, events=5)
-    recent = Achieved(waited_ms // 2, waited_ms // 2, calls=50, refused=refused, events=refused)
+    whole = Achieved(COMPARED_MS, COMPARED_MS, calls=100, refused=20, events=5)
+    recent = Achieved(COMPARED_MS // 2, COMPARED_MS // 2, calls=50, refused=refused, events=refused)
     assert whole.is_refused_still(recent) is still
     assert not whole.is_refused_still(replace(recent, tests=refused))
     storm = replace(whole, refused=3 * MANY)

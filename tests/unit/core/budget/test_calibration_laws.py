@@ -74,6 +74,20 @@ def test_headers_of_a_limit_that_settles_at_the_end_still_hold_the_outputs_of_ca
     assert budget.levels(2_000)[0].high <= 50_000 - 2 * 300 + 2_000 + 1
 
 
+@pytest.mark.parametrize(("seconds", "kept"), [(1, 15_000), (10, 15_000), (60, 18_000)])
+def test_of_a_short_limit_no_more_than_a_quarter_is_kept_for_outputs(seconds: int, kept: int) -> None:
+    """It refills while they last. Before, a bucket of a second was kept full for calls of seconds (seed 92315)."""
+    budget = identifying()
+    for calls, now_ms, left in ((1, 0, 54_000), (61, 20, 30_000)):
+        shown = answer((60_000, left, f"{(60_000 - left) * seconds // 60}ms"))
+        shown = replace(shown, readings=tuple(replace(each, period_ms=1_000 * seconds) for each in shown.readings))
+        for attempt in range(calls, 2 * calls):
+            budget.reserve(attempt, budget.tariff.price(USAGE), now_ms, prices=USAGE)
+        budget.record_answer(calls, now_ms + 20, shown, TokenUsage(100, 300))
+    (level,) = [each for each in budget.levels(40) if each.period_ms == 1_000 * seconds]
+    assert 30_000 - level.high == pytest.approx(kept, abs=1_500)
+
+
 USAGE = Prices("chat.completions", (Law.USAGE,), (100,))
 
 

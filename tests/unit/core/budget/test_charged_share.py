@@ -100,12 +100,9 @@ def test_a_small_call_and_a_full_bucket_show_no_share(carried: int, used: int) -
     assert not any(window.hear(100 * number, used, carried) for number in range(4 * SAMPLES_MAX))
 
 
-def test_nor_does_a_level_that_is_rounded_or_old() -> None:
-    rounded, old = short(step=10), short()
-    order = AdmissionOrder(0, 0, 50, DELAY_MS, age_ms=400)
-    for number in range(4 * SAMPLES_MAX):
-        assert not rounded.hear(100 * number, 601)
-        assert not old.share.observe(old.mirror, 1_000, CAPACITY - 600, order, 0)
+def test_nor_does_a_level_that_is_rounded() -> None:
+    rounded = short(step=10)
+    assert not any(rounded.hear(100 * number, 601) for number in range(4 * SAMPLES_MAX))
 
 
 def test_an_empty_window_may_be_more_than_empty() -> None:

@@ -339,6 +339,9 @@ def test_a_refusal_that_is_known_and_begins_no_event_tests_a_wait() -> None:
         rig.hold(5_000)
     lately = rig.trust.lately(rig.now_ms)
     assert (lately.refused, lately.tests) == (3, 1), "before the first one there was no wait"
+    sent_ms, attempt = rig.now_ms, rig.send()
+    rig.trust.record_refusal(attempt, sent_ms, rig.now_ms, held=False, is_event=False, theirs=True)
+    assert rig.trust.lately(rig.now_ms).ours == 2, "one that others explain is left out once"
 
 
 def test_a_lag_that_is_over_is_no_doubt() -> None:

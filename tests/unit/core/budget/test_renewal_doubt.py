@@ -3,7 +3,13 @@
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import TOKENS, Reading
-from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, RenewalDoubt, counts_former
+from headrace.broker.core.budget.renewal_doubt import (
+    FAR_PARTS,
+    OLD_MS,
+    OLD_PARTS,
+    RenewalDoubt,
+    counts_former,
+)
 from headrace.broker.core.budget.sent_calls import SentCalls
 
 PERIOD, CAPACITY = 6_000, 1_000
@@ -39,10 +45,12 @@ def test_an_answer_that_tells_nothing_is_no_first_one() -> None:
     assert verdicts((0, FAR), (1, None), (1, FAR)) == [False, False, True]
 
 
-def counts(used: int, *, last: int = CAPACITY, this: int = 0, into_ms: int = 600, known: bool = True) -> bool:
+def counts(
+    used: int, *, last: int = CAPACITY, this: int = 0, into_ms: int = 600, known: bool = True, at_ms: int = PERIOD
+) -> bool:
     """The verdict on a level `into_ms` after a mark, with so much sent in the former window and in this one."""
     sends, mark_ms = SentCalls(), 2 * PERIOD
-    for tokens, sent_ms in ((CAPACITY, PERIOD - 1), (last, PERIOD), (this, mark_ms)):
+    for tokens, sent_ms in ((CAPACITY, PERIOD - 1), (last, at_ms), (this, mark_ms)):
         sends.append(sent_ms, tokens)
     number = sends.append(mark_ms + into_ms, 0)
     sends.append(mark_ms + into_ms + 1, CAPACITY)  # after it
@@ -62,7 +70,6 @@ def test_one_level_soon_after_a_mark_shows_that_the_former_window_counts_still()
 
 def test_what_the_former_window_does_not_explain_shows_nothing() -> None:
     assert not counts(900, last=CAPACITY // 2), "calls are priced too low, or others spend"
-    assert not counts(FAR_PARTS, last=0)
     assert not counts(CAPACITY // FAR_PARTS, last=250)
     assert counts(CAPACITY // FAR_PARTS + 1, last=250)
 
@@ -72,6 +79,18 @@ def test_later_in_a_window_or_with_more_sent_others_or_prices_may_explain_a_leve
     assert not counts(750, into_ms=PERIOD // 4 + 1)
     assert not counts(500, last=400, this=126)
     assert not counts(300, last=250, this=50), "less than a quarter is missing"
+
+
+def test_what_was_sent_just_before_the_mark_may_be_of_this_window_if_the_level_is_old() -> None:
+    old_ms = 2 * PERIOD - min(OLD_MS, PERIOD // OLD_PARTS)
+    assert counts(900, at_ms=old_ms - 1)
+    assert not counts(900, at_ms=old_ms)
+    assert not counts(500, last=CAPACITY // 8 + 1, at_ms=old_ms)
+
+
+def test_a_mark_is_no_farther_than_a_window() -> None:
+    """Otherwise what was sent after the level would count as sent in the former window."""
+    assert counts(900, last=0, into_ms=-20)
 
 
 def test_a_level_of_a_call_that_is_forgotten_or_without_a_time_shows_nothing() -> None:

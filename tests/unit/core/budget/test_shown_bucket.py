@@ -5,7 +5,6 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, TOKENS, Reading
 from headrace.broker.core.answers.refill_detection import Refill, RefillEvidence, RefillPattern
 from headrace.broker.core.budget.bucket_mirror import Mirror
-from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.shown_bucket import ShownBucket
 
 
@@ -44,12 +43,12 @@ def test_a_level_that_tells_more_refutes_a_period_that_is_too_long(
 ) -> None:
     bucket = ShownBucket(CAPACITY, 0, RefillEvidence())
     reading = Reading(TOKENS, CAPACITY, CAPACITY - used, None, full_in_ms, named)
-    bucket.mirror = Mirror(TOKENS, CAPACITY, DAY_MS, 0)
+    bucket.mirror = bucket.guessed = Mirror(TOKENS, CAPACITY, DAY_MS, 0)
     assert bucket.is_too_long(reading) is refuted
-    bucket.mirror = Mirror(TOKENS, CAPACITY, MINUTE_MS, 0)
+    bucket.mirror = bucket.guessed = Mirror(TOKENS, CAPACITY, MINUTE_MS, 0)
     assert not bucket.is_too_long(reading)
-    bucket.mirror = FixedWindowMirror(TOKENS, CAPACITY, DAY_MS, DAY_MS, CAPACITY)
-    assert not bucket.is_too_long(reading)
+    bucket.mirror = Mirror(TOKENS, CAPACITY, DAY_MS, 0)
+    assert not bucket.is_too_long(reading), "the operator, a predecessor or a refusal has stated its period"
 
 
 def test_what_is_known_of_a_bucket_is_kept_when_its_size_changes() -> None:

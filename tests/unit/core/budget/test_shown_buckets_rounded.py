@@ -3,6 +3,7 @@
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.answers.rounding import COARSEST_PARTS
 from tests.unit.core.shown import Limit
 
 SMALL, LARGE = 60_000, 90_000
@@ -56,4 +57,4 @@ def test_a_level_that_stays_while_calls_are_charged_is_rounded() -> None:
     limit = Limit()
     for call in range(4):
         limit.show(limit.send(237 + call, 100 * call), SMALL // 20, None, SMALL, MINUTE_MS)
-    assert [mirror.step for mirror in limit.buckets] == [SMALL - SMALL // 20]
+    assert [mirror.step for mirror in limit.buckets] == [SMALL // COARSEST_PARTS]

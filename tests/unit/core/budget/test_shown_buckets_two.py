@@ -87,7 +87,7 @@ def test_a_counter_that_seemed_to_begin_anew_is_two_once_a_window_did_not() -> N
 def test_what_looks_like_a_counter_just_after_its_mark_is_two_if_the_former_window_counts_still() -> None:
     """Before: it let nothing through until the next mark, for almost a minute (seed 92001)."""
     limit = Limit()
-    for call, sent_ms in enumerate((100, 800, 1_500), start=1):
+    for call, sent_ms in enumerate((100, 600, 1_200), start=1):
         limit.show(limit.send(19_000, sent_ms), 19_000 * call, MARK - sent_ms, CAPACITY)
     limit.show(limit.send(500, MARK + 100), 56_550, PERIOD - 100, CAPACITY)
     assert type(limit.only()) is Mirror

@@ -6,7 +6,7 @@ from headrace.broker.core.answers.rate_limit_headers import TOKENS
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.charge_rounding import charge_rounding
 from headrace.broker.core.budget.sent_calls import SentCalls
-from headrace.broker.core.budget.two_counters import SHORTER_PARTS, TwoCounterMirror
+from headrace.broker.core.budget.two_counters import RECOUNTED_PARTS, TwoCounterMirror
 from tests.unit.core.counters import hearing
 
 PERIOD, LIMIT = 60_000, 60_000
@@ -15,8 +15,8 @@ PERIOD, LIMIT = 60_000, 60_000
 @pytest.mark.parametrize(
     ("delay_ms", "left"),
     [
-        (DELAY_MAX_MS // SHORTER_PARTS + 1, 0),
-        (DELAY_MAX_MS // SHORTER_PARTS, LIMIT // 2),
+        (DELAY_MAX_MS // RECOUNTED_PARTS + 1, 0),
+        (DELAY_MAX_MS // RECOUNTED_PARTS, LIMIT // 2),
     ],
 )
 def test_a_shorter_delay_returns_calls_to_the_former_window_in_which_they_count(delay_ms: int, left: int) -> None:
@@ -44,3 +44,15 @@ def test_calls_are_counted_again_by_their_present_prices_and_only_those_that_may
     assert set(mirror._most._counts) == {1, 2}
     assert sum(mirror._most._counts.values()) == 2_000 + 2 * charge_rounding(TOKENS)
     assert mirror._long is mirror._most
+
+
+def test_a_delay_that_has_grown_is_learned_to_be_short_again() -> None:
+    sends = SentCalls()
+    mirror = TwoCounterMirror(TOKENS, LIMIT, PERIOD, 0, sends, mark_ms=PERIOD)
+    late_ms = []
+    for call, delay_ms in enumerate((120, 960, 120)):
+        number = sends.append(1_000 * call, 1_000)
+        mirror.pay(1_000, number, 1_000 * call)
+        mirror.observe(LIMIT - 1_000 * (call + 1), hearing(sends, number, 1_000 * call + 20, delay_ms), sends)
+        late_ms.append(mirror._counted_ms)
+    assert late_ms == [120, 960, 120]
