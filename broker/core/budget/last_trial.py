@@ -21,15 +21,11 @@ class LastTrial:
 
     __slots__ = ("_early_until_ms", "_lost_ms", "utility")
 
-    def __init__(self) -> None:
-        """There was none."""
-        self.utility: int | None = None
-        self._early_until_ms = 0
-        self._lost_ms: int | None = None  # when it was lost; None: it was not
-
-    def record_end(self, utility: int, now_ms: int, *, lost: bool) -> None:
-        """Record that the mirrors are followed again; `lost`: because they had achieved more."""
-        self.utility, self._early_until_ms, self._lost_ms = utility, now_ms + EARLY_MS, now_ms if lost else None
+    def __init__(self, utility: int | None = None, now_ms: int = 0, *, lost: bool = False) -> None:
+        """The mirrors are followed again from now on; `lost`: because they had achieved more."""
+        self.utility = utility
+        self._early_until_ms = now_ms + EARLY_MS
+        self._lost_ms = now_ms if lost else None  # when it was lost; None: it was not
 
     def reprice(self, ppm: int) -> None:
         """Go on with other prices; no more is expected at dearer ones."""
@@ -57,3 +53,6 @@ class LastTrial:
         if bounds and bounds[0].reserved:
             regretted = regretted * bounds[0].spendable // bounds[0].per_minute
         return lately.utility * PPM < regretted
+
+
+NO_TRIAL: Final = LastTrial()  # one for all limits, of which most have none

@@ -24,7 +24,7 @@ from dataclasses import replace
 from typing import Final
 
 from headrace.broker.core.budget.achievement import LASTS_MS, NOTHING, Achieved, Bound
-from headrace.broker.core.budget.last_trial import REGRETTED_PPM, LastTrial
+from headrace.broker.core.budget.last_trial import NO_TRIAL, REGRETTED_PPM, LastTrial
 from headrace.broker.core.budget.rate_control import GONE_MS
 from headrace.broker.core.budget.trial import Outcome, Search, Trial
 from headrace.broker.core.units import PPM
@@ -109,7 +109,7 @@ class MirrorTrust:
         self._beaten: int | None = None  # the utility of the mirrors, when the measurements won
         self._next_review_ms = 0
         self._in_debt = False  # the mirrors are followed again, and have not allowed a call yet
-        self._last_trial = LastTrial()
+        self._last_trial = NO_TRIAL
         self._next_return_ms = 0
         self._return_every_ms = TRIAL_FIRST_MS
         self._foreseen: deque[bool] | None = None  # of the last events, while measurements are followed
@@ -380,7 +380,7 @@ class MirrorTrust:
 
     def _follow_mirrors(self, measured: int, now_ms: int, *, lost: bool = False) -> None:
         self.measures_since_ms = None
-        self._last_trial.record_end(measured, now_ms, lost=lost)
+        self._last_trial = LastTrial(measured, now_ms, lost=lost)
         self._next_trial_ms = now_ms + self._trial_every_ms
         self._trial_every_ms = min(TRIAL_MAX_MS, 2 * self._trial_every_ms)
         self._next_return_ms = now_ms + self._return_every_ms

@@ -20,9 +20,7 @@ def lately(per_minute: int, waited_ms: int = MINUTE_MS) -> Achieved:
 
 
 def after(utility: int, *, lost: bool = False) -> LastTrial:
-    last = LastTrial()
-    last.record_end(utility, ENDED_MS, lost=lost)
-    return last
+    return LastTrial(utility, ENDED_MS, lost=lost)
 
 
 def test_before_any_trial_nothing_is_regretted_and_no_doubt_answered() -> None:
