@@ -51,4 +51,4 @@ class Rounding:
         if len(self._figures) >= DIFFERENT_MIN:
             self.step = 1 if by_chance else self._divisor
         elif self._stays:
-            self.step = min(self._divisor, (figure + used) // COARSEST_PARTS)
+            self.step = max(1, min(self._divisor, (figure + used) // COARSEST_PARTS))

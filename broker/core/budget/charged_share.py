@@ -82,8 +82,8 @@ class ChargedShare:
 
     def _observe_alone(self, carried: int, used: int) -> bool:
         """Process what is in use of a short bucket right after a call."""
-        if carried < CARRIED_MIN or used <= 0:
-            return False
+        if carried < CARRIED_MIN or used <= 0 or used > carried + carried * ALIKE_PPM // PPM:
+            return False  # it shows nothing, or was not alone
         self._alone.append(used * PPM // carried)
         self._unsampled += 1
         if self._unsampled < ALONE_MIN:

@@ -3,7 +3,7 @@
 from copy import deepcopy
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, Reading
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, Reading
 from headrace.broker.core.answers.refill_detection import RefillEvidence, RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.mirror_list import AnyMirror
@@ -77,10 +77,11 @@ class ShownBucket:
     def is_too_long(self, reading: Reading) -> bool:
         """Return whether a level that tells more refutes the period that one level had computed to.
 
-        Hardly used, a window of a minute may compute to a day. As such it lets next to nothing through while in debt.
+        Hardly used, a window of a minute may compute to a day. As such it lets next to nothing through while in debt; a
+        period of up to an hour does for a short time only.
         """
         mirror, full_in_ms, used = self.guessed, reading.full_in_ms, reading.capacity - reading.remaining
-        if mirror is None or mirror is not self.mirror or mirror.period_ms <= MINUTE_MS:
+        if mirror is None or mirror is not self.mirror or mirror.period_ms <= HOUR_MS:
             return False
         if reading.named or full_in_ms is None:
             return False

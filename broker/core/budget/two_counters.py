@@ -204,7 +204,9 @@ class TwoCounterMirror(SlidingWindowMirror):
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer. A level that is old tells its age: its time until the mark is as old."""
         if order.delay_ms * RECOUNTED_PARTS <= self._counted_ms:
-            self._recount(order.delay_ms, order.now_ms, sends)
+            since_ms = order.now_ms - 2 * self.period_ms - order.delay_ms
+            if not sends.forgotten or sends.sent_ms[0] <= since_ms:
+                self._recount(order.delay_ms, since_ms, sends)
         bounds = self._when_told(order, sends) if 0 < order.age_ms < self.period_ms and self.step == 1 else None
         if bounds is None:
             return super().observe(remaining, order, sends)
@@ -214,13 +216,16 @@ class TwoCounterMirror(SlidingWindowMirror):
         used = self.capacity - remaining
         return self._learn_others(used - self.step - bounds[1], used - bounds[0], order, sends)
 
-    def _recount(self, delay_ms: int, now_ms: int, sends: SentCalls) -> None:
-        """Count what may count at most again: with a shorter delay, less was sent too late for the former window."""
+    def _recount(self, delay_ms: int, since_ms: int, sends: SentCalls) -> None:
+        """Count again what may count at most, of the calls since then.
+
+        With a shorter delay, less was sent too late for the former window.
+        """
         self._counted_ms = delay_ms
         self._most = self._long = TwoCounterSum(self.period_ms, self._mark_ms)
         self._most.late_ms = delay_ms
         amounts, rounding = sends.amounts[self.metric], charge_rounding(self.metric)
-        for index in range(bisect_left(sends.sent_ms, now_ms - 2 * self.period_ms - delay_ms), len(amounts)):
+        for index in range(bisect_left(sends.sent_ms, since_ms), len(amounts)):
             self._most.pay(amounts[index] + rounding, sends.sent_ms[index])
 
     def _when_told(self, order: AdmissionOrder, sends: SentCalls) -> tuple[int, int] | None:

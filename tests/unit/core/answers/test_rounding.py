@@ -94,3 +94,10 @@ def test_a_refused_call_changes_no_figure() -> None:
     for _ in range(5):
         rounding.observe(9_500, used=500)
     assert rounding.step == 1
+
+
+def test_figures_of_a_limit_of_a_few_units_are_whole() -> None:
+    rounding = Rounding()
+    for _ in range(3):
+        rounding.observe(4, 1, used=5)
+    assert rounding.step == 1

@@ -94,8 +94,8 @@ def test_a_server_that_counts_another_share_of_each_call_shows_none() -> None:
     assert window.share.ppm is None
 
 
-@pytest.mark.parametrize(("carried", "used"), [(CARRIED_MIN - 1, 61), (1_000, 1)])
-def test_a_small_call_and_a_full_bucket_show_no_share(carried: int, used: int) -> None:
+@pytest.mark.parametrize(("carried", "used"), [(CARRIED_MIN - 1, 61), (1_000, 1), (1_000, 1_022)])
+def test_a_small_call_a_full_bucket_and_calls_that_were_not_alone_show_no_share(carried: int, used: int) -> None:
     window = short()
     assert not any(window.hear(100 * number, used, carried) for number in range(4 * SAMPLES_MAX))
 

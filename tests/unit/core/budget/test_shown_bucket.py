@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, TOKENS, Reading
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, TOKENS, Reading
 from headrace.broker.core.answers.refill_detection import Refill, RefillEvidence, RefillPattern
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.shown_bucket import ShownBucket
@@ -45,7 +45,7 @@ def test_a_level_that_tells_more_refutes_a_period_that_is_too_long(
     reading = Reading(TOKENS, CAPACITY, CAPACITY - used, None, full_in_ms, named)
     bucket.mirror = bucket.guessed = Mirror(TOKENS, CAPACITY, DAY_MS, 0)
     assert bucket.is_too_long(reading) is refuted
-    bucket.mirror = bucket.guessed = Mirror(TOKENS, CAPACITY, MINUTE_MS, 0)
+    bucket.mirror = bucket.guessed = Mirror(TOKENS, CAPACITY, HOUR_MS, 0)
     assert not bucket.is_too_long(reading)
     bucket.mirror = Mirror(TOKENS, CAPACITY, DAY_MS, 0)
     assert not bucket.is_too_long(reading), "the operator, a predecessor or a refusal has stated its period"

@@ -56,3 +56,15 @@ def test_a_delay_that_has_grown_is_learned_to_be_short_again() -> None:
         mirror.observe(LIMIT - 1_000 * (call + 1), hearing(sends, number, 1_000 * call + 20, delay_ms), sends)
         late_ms.append(mirror._counted_ms)
     assert late_ms == [120, 960, 120]
+
+
+def test_calls_that_are_forgotten_are_not_left_out_when_the_others_are_counted_again() -> None:
+    sends = SentCalls()
+    mirror = TwoCounterMirror(TOKENS, 1_000_000, PERIOD, 0, sends, mark_ms=PERIOD)
+    for call in range(9_000):
+        number = sends.append(6 * call, 100)
+        mirror.pay(100, number, 6 * call)
+    assert sends.forgotten
+    before = mirror.low(54_000)
+    mirror.observe(100_000, hearing(sends, number, 54_000, 120), sends)
+    assert mirror.low(54_000) <= before
