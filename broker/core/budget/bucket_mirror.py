@@ -258,9 +258,8 @@ class Mirror:
         if self._anchor is not None:
             rough = self._seen(remaining, order, sends, known=level)
             if rough is not None and rough[0] <= level.high and level.low <= rough[1]:
-                least = level.low if order.number < self._doubted else rough[0]
-                if least > level.low or rough[1] < level.high:
-                    level.narrow(least, rough[1])
+                if rough[0] > level.low or rough[1] < level.high:
+                    level.narrow(*rough)
                     self._stated_by = max(self._stated_by, order.number)
                 return 0
         bounds = self._seen(remaining, order, sends)
@@ -274,8 +273,6 @@ class Mirror:
                 return None
             error = (least - level.high if least > level.high else most - level.low) // self.period_ms
             self.corrections += 1
-            if error < 0:
-                self._doubted = max(self._doubted, order.number)
         self._anchor = self._stated_by = order.number
         level.set(least, most)
         return error

@@ -188,17 +188,3 @@ def test_an_old_level_of_a_bucket_that_may_have_been_full_since_is_no_higher_tha
     low, high = caller.interval(5_000)
     assert first < number
     assert low <= MINUTE <= high + 1
-
-
-def test_an_answer_to_a_call_sent_before_others_spent_gives_nothing_back_though_it_agrees() -> None:
-    """Before: it raised the lower end, and each call after a refusal was refused as well."""
-    caller = Caller()
-    caller.observe(30_000, caller.send(400, 0), 0)
-    old = caller.send(400, 2_000)
-    caller.send(5_000, 2_050)  # which may have come before the next, or not
-    newer = caller.send(400, 2_100)
-    low, high = caller.observe(10_000, newer, 4_000)
-    assert caller.error is not None
-    assert caller.error < 0
-    assert caller.observe(16_000, old, 4_000) == (low, high)
-    assert caller.error == 0
