@@ -14,7 +14,7 @@ SHORT_MIN: Final = 2  # windows in a row
 FAR_PARTS: Final = 4  # a window short by more than one part in this many of its capacity is another one
 SOON_PARTS: Final = 4  # of a window, the first of so many parts is soon after its mark
 NEAR_PARTS: Final = 8  # of a capacity, one part in so many may be mispriced, or taken by others
-OLD_MS: Final = 4_000  # levels may be so old, or one part in so many of the window if that is less
+OLD_MS: Final = 2_000  # levels may be so old, or one part in so many of the window if that is less
 OLD_PARTS: Final = 8
 
 
