@@ -26,9 +26,9 @@ class OpenCall:
     waiters: int = 0
     chosen_ms: int | None = None
 
-    def has_client(self, now_ms: int) -> bool:
-        """Whether a client waits for it at this gateway, or is about to."""
-        return self.waiters > 0 or (self.chosen_ms is not None and now_ms - self.chosen_ms < CHOSEN_MS)
+    def clients(self, now_ms: int) -> int:
+        """Return how many clients wait for it at this gateway, or are about to."""
+        return self.waiters + (self.chosen_ms is not None and now_ms - self.chosen_ms < CHOSEN_MS)
 
 
 class CallIndex:
@@ -74,18 +74,18 @@ class CallIndex:
             call.waiters = max(0, call.waiters - 1)
 
     def repeated(self, digest: str, now_ms: int) -> str | None:
-        """Choose the call that a repetition joins: the newest of this content, and if there is one without a client.
+        """Choose the call that a repetition joins: of this content, that with the fewest clients, the newest of these.
 
-        A call for which a client waits here comes second, so that of two equal calls cut off together each gets one,
-        also if both repetitions come at once.
+        So of two equal calls cut off together each gets one repetition, also if both repetitions come at once, and
+        before this gateway has noticed that the clients of the first attempts are gone.
         """
         self._forget(now_ms)
-        calls = self._by_digest.get(digest, ())
-        alone = [call_id for call_id in calls if not self._calls[call_id].has_client(now_ms)]
-        chosen = max(alone or calls, key=lambda call_id: self._calls[call_id].opened_ms, default=None)
-        if chosen is not None:
-            self._calls[chosen].chosen_ms = now_ms
-        return chosen
+        calls = [(call_id, self._calls[call_id]) for call_id in self._by_digest.get(digest, ())]
+        if not calls:
+            return None
+        call_id, chosen = min(calls, key=lambda each: (each[1].clients(now_ms), -each[1].opened_ms))
+        chosen.chosen_ms = now_ms
+        return call_id
 
     def _forget(self, now_ms: int) -> None:
         while self._calls:

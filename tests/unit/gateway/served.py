@@ -70,6 +70,22 @@ class Served:
         async with self.session.request(method, url, data=data, headers=told) as answer:
             return Reply(answer.status, CIMultiDict(answer.headers), await answer.read())
 
+    async def cut_off(self, body: Mapping[str, Any] = BODY, *, count: int = 1, **headers: str) -> None:
+        """Ask so often, and leave without an answer when OpenAI has been called for each of them."""
+        called = len(self.broker.calls) + count
+        asks = [asyncio.create_task(self.ask(body, **headers)) for _ in range(count)]
+        await self.until_called(called)
+        for ask in asks:
+            ask.cancel()
+        await asyncio.wait(asks)
+        assert all(ask.cancelled() for ask in asks)
+
+    async def until_called(self, times: int) -> None:
+        """Wait until OpenAI has been called so often since the beginning."""
+        async with asyncio.timeout(30):
+            while len(self.broker.calls) < times:  # noqa: ASYNC110 — a list
+                await asyncio.sleep(0.01)
+
 
 @dataclass(frozen=True)
 class Reply:

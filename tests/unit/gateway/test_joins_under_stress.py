@@ -15,11 +15,6 @@ def by_id(asked: Asked) -> str:
     return f"answer of {asked.request_id}"
 
 
-async def _cut_off(world: Served, after_s: float = 0.1, **headers: str) -> None:
-    with pytest.raises(asyncio.TimeoutError):
-        await asyncio.wait_for(world.ask(BODY, x_stainless_retry_count="0", **headers), after_s)
-
-
 def _note(world: Served, value: object) -> None:
     kafka, digest = world.broker.kafka, content_digest("ingest", "chat.completions", BODY)
     record = Record(digest.encode(), json.dumps(value).encode())
@@ -30,7 +25,7 @@ def _note(world: Served, value: object) -> None:
 async def test_a_record_of_another_release_never_ends_the_following_of_calls(event: object) -> None:
     async with served(by_id, latency_s=0.3) as one, served(broker=one.broker) as two:
         _note(one, {"id": "acme/call-1", "event": event})
-        await _cut_off(one)
+        await one.cut_off(x_stainless_retry_count="0")
         again = await asyncio.wait_for(two.ask(BODY, x_stainless_retry_count="1"), 3)
     assert again.status == 200
     assert len(one.broker.calls) == 1
@@ -50,12 +45,7 @@ async def test_a_repetition_never_joins_an_id_that_is_not_its_tenants(foreign: s
 async def test_of_two_equal_calls_cut_off_together_two_repetitions_at_once_take_one_each(stream: bool) -> None:  # noqa: FBT001
     body = {**BODY, "stream": stream}
     async with served(by_id, latency_s=0.5) as world:
-
-        async def cut() -> None:
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(world.ask(body, x_stainless_retry_count="0"), 0.15)
-
-        await asyncio.gather(cut(), cut())
+        await world.cut_off(body, count=2, x_stainless_retry_count="0")
         replies = await asyncio.gather(*(world.ask(body, x_stainless_retry_count="1") for _ in range(2)))
     assert len({reply.headers["x-headrace-id"] for reply in replies}) == 2
     assert len(world.broker.calls) == 2

@@ -58,6 +58,28 @@ def test_of_two_repetitions_that_come_at_once_each_gets_one() -> None:
     assert [calls.repeated("a", 3), calls.repeated("a", 3)] == ["call-2", "call-1"]
 
 
+def test_of_three_each_gets_one_before_the_first_clients_are_known_to_be_gone() -> None:
+    calls = index()
+    for nth in (1, 2, 3):
+        calls.opened("a", f"call-{nth}", nth)
+        calls.waits(f"call-{nth}")
+    chosen = []
+    for _ in range(3):
+        call = calls.repeated("a", 4)
+        assert call is not None
+        calls.waits(call)
+        chosen.append(call)
+    assert chosen == ["call-3", "call-2", "call-1"]
+
+
+def test_two_that_come_at_once_before_the_first_clients_are_known_to_be_gone_get_one_each() -> None:
+    calls = index()
+    for nth in (1, 2):
+        calls.opened("a", f"call-{nth}", nth)
+        calls.waits(f"call-{nth}")
+    assert [calls.repeated("a", 3), calls.repeated("a", 3)] == ["call-2", "call-1"]
+
+
 def test_a_repetition_whose_client_never_waits_keeps_its_call_for_a_second() -> None:
     calls = CallIndex(window_ms=10_000)
     calls.opened("a", "call-1", 1)
