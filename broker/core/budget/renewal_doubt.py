@@ -2,7 +2,8 @@
 
 Two weighted counters seem to begin anew after a window in which nothing, or little, was taken. And others may have
 taken much of one, or calls have been priced wrongly. But one level is enough soon after a mark, while little was sent
-in the new window: others cannot have taken as much by then, and two counters explain it.
+in the new window: others cannot have taken as much by then, and two counters explain it. That holds until a window has
+begun anew after one that was spent, which two counters never do.
 """
 
 from typing import Final
@@ -21,12 +22,13 @@ OLD_PARTS: Final = 8
 class RenewalDoubt:
     """The doubt in one mirror of a window."""
 
-    __slots__ = ("_begun_ms", "_short", "_short_ms")
+    __slots__ = ("_begun_ms", "_is_one", "_short", "_short_ms")
 
     def __init__(self) -> None:
         self._begun_ms: int | None = None  # the last window of which an answer was heard
         self._short_ms: int | None = None  # the last one that was far short
         self._short = 0  # windows in a row that were
+        self._is_one = False  # a level has shown that charges of the former window count no more
 
     def observe(self, begun_ms: int, period_ms: int, capacity: int, error: int | None, *, all_count: bool) -> bool:
         """Process the error of an answer to a call of the window that began then; return whether it is disproved.
@@ -45,20 +47,23 @@ class RenewalDoubt:
                 self._short, self._short_ms = self._short + 1 if in_a_row else 1, begun_ms
         return self._short >= SHORT_MIN
 
+    def counts_former(self, reading: Reading, period_ms: int, order: AdmissionOrder, sends: SentCalls) -> bool:
+        """Return whether a level soon after a mark shows that charges of the window before it count still.
 
-def counts_former(reading: Reading, period_ms: int, order: AdmissionOrder, sends: SentCalls) -> bool:
-    """Return whether a level soon after a mark shows that charges of the window before it count still."""
-    capacity, left_ms = reading.capacity, min(reading.full_in_ms or 0, period_ms)
-    used = capacity - reading.remaining
-    if left_ms * SOON_PARTS < period_ms * (SOON_PARTS - 1) or used * FAR_PARTS <= capacity or order.index < 0:
-        return False
-    begun_ms = order.sent_ms + left_ms - period_ms
-    this = sends.sent_since(reading.metric, begun_ms) - sends.sent_since(reading.metric, order.sent_ms + 1)
-    missing = used - this
-    if this * NEAR_PARTS > capacity or missing * FAR_PARTS <= capacity:
-        return False
-    old_ms = begun_ms - min(OLD_MS, period_ms // OLD_PARTS)
-    if (sends.sent_since(reading.metric, old_ms) - sends.sent_since(reading.metric, begun_ms)) * NEAR_PARTS > capacity:
-        return False  # it may be an old level of this window, whose begin would be earlier by its age
-    last = sends.sent_since(reading.metric, begun_ms - period_ms) - sends.sent_since(reading.metric, begun_ms)
-    return abs(missing - last * left_ms // period_ms) * NEAR_PARTS <= capacity
+        Never again once a level has shown that they do not: only a window that began anew after one that was spent.
+        """
+        capacity, left_ms = reading.capacity, min(reading.full_in_ms or 0, period_ms)
+        if self._is_one or left_ms * SOON_PARTS < period_ms * (SOON_PARTS - 1) or order.index < 0:
+            return False
+        used, begun_ms = capacity - reading.remaining, order.sent_ms + left_ms - period_ms
+        old_ms = begun_ms - min(OLD_MS, period_ms // OLD_PARTS)
+        since = sends.sent_since(reading.metric, begun_ms)
+        if (sends.sent_since(reading.metric, old_ms) - since) * NEAR_PARTS > capacity:
+            return False  # it may be an old level of this window, whose begin would be earlier by its age
+        last = (sends.sent_since(reading.metric, begun_ms - period_ms) - since) * left_ms // period_ms
+        this = since - sends.sent_since(reading.metric, order.sent_ms + 1)
+        missing = used - this
+        self._is_one = (last - used) * NEAR_PARTS > capacity
+        if used * FAR_PARTS <= capacity or this * NEAR_PARTS > capacity or missing * FAR_PARTS <= capacity:
+            return False
+        return abs(missing - last) * NEAR_PARTS <= capacity
