@@ -2,8 +2,9 @@
 
 Two weighted counters seem to begin anew after a window in which nothing, or little, was taken. And others may have
 taken much of one, or calls have been priced wrongly. But one level is enough soon after a mark, while little was sent
-in the new window: others cannot have taken as much by then, and two counters explain it. That holds until a window has
-begun anew after one that was spent, which two counters never do.
+in the new window: others cannot have taken as much by then, and two counters explain it. And so is one, whatever was
+sent, of which two counters explain just what is missing. That holds until a window has begun anew after one that was
+spent, which two counters never do.
 """
 
 from typing import Final
@@ -15,6 +16,8 @@ SHORT_MIN: Final = 2  # windows in a row
 FAR_PARTS: Final = 4  # a window short by more than one part in this many of its capacity is another one
 SOON_PARTS: Final = 4  # of a window, the first of so many parts is soon after its mark
 NEAR_PARTS: Final = 8  # of a capacity, one part in so many may be mispriced, or taken by others
+SMALL_PARTS: Final = 16  # of a capacity, one part in so many may be missing by chance
+EXACT_PARTS: Final = 128  # of a capacity: more may, but not what two counters explain to one part in so many
 OLD_MS: Final = 2_000  # levels may be so old, or one part in so many of the window if that is less
 OLD_PARTS: Final = 8
 
@@ -64,6 +67,8 @@ class RenewalDoubt:
         this = since - sends.sent_since(reading.metric, order.sent_ms + 1)
         missing = used - this
         self._is_one = (last - used) * NEAR_PARTS > capacity
+        if missing * SMALL_PARTS > capacity and abs(missing - last) * EXACT_PARTS <= capacity:
+            return True
         if used * FAR_PARTS <= capacity or this * NEAR_PARTS > capacity or missing * FAR_PARTS <= capacity:
             return False
         return abs(missing - last) * NEAR_PARTS <= capacity

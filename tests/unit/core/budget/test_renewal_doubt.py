@@ -4,6 +4,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import TOKENS, Reading
 from headrace.broker.core.budget.renewal_doubt import (
+    EXACT_PARTS,
     FAR_PARTS,
     OLD_MS,
     OLD_PARTS,
@@ -85,6 +86,20 @@ def test_later_in_a_window_or_with_more_sent_others_or_prices_may_explain_a_leve
     assert not counts(750, into_ms=PERIOD // 4 + 1)
     assert not counts(500, last=400, this=126)
     assert not counts(300, last=250, this=50), "less than a quarter is missing"
+
+
+def test_just_what_the_former_window_explains_shows_it_however_much_was_sent_in_this_one() -> None:
+    """Before: after a window of which little was used laws changed until the next mark (seed 93145)."""
+    assert counts(590, last=100, this=500)
+    near = CAPACITY // EXACT_PARTS
+    assert [counts(590 + off, last=100, this=500) for off in (-near - 1, -near, near, near + 1)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert counts(563, last=70, this=500)
+    assert not counts(562, last=69, this=500), "one part in sixteen may be missing by chance"
 
 
 def test_what_was_sent_just_before_the_mark_may_be_of_this_window_if_the_level_is_old() -> None:
