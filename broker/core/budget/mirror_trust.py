@@ -12,8 +12,8 @@ each other soon; time in which something else holds it back does not count, such
   Where only a refusal has named the limit, that none was refused for two minutes is a doubt as well: more may be had.
 - *Trial* (`headrace.broker.core.budget.trial`): then the measurements are followed. If they achieve no less they stay,
   else the mirrors return, and the next trial comes after twice as long; not for ten minutes while they achieve as much.
-- *Return*: meanwhile the mirrors go on predicting. If they foresee the refusals, and would hold back next to nothing
-  that is admitted, they are followed again; each time it takes twice as long.
+- *Return*: meanwhile the mirrors go on predicting. If they foresee the refusals, also the trial's where headers show
+  levels, and hold back next to nothing that is admitted, they are followed again; each time it takes twice as long.
 - *Regret*: if they then achieve far less than the measurements did, a trial begins at once. And if the measurements
   achieve far less than the mirrors did when they won, the mirrors are followed again.
 """
