@@ -228,11 +228,12 @@ class AdmissionGuide:
             self._trust.judge_anew()
         lately = self._trust.lately(now_ms)
         bounds, told = self._bounds(paid, prices, reserved_ppm, now_ms)
-        foreign = self._buckets.missing.total
-        if not self._trust.begins_trial(bounds, now_ms, foreign=foreign, told=told):
+        if not self._trust.begins_trial(bounds, now_ms, foreign=self._buckets.missing.total, told=told):
             return False
         self._buckets.missing.withdraw()
         self._doubted = DoubtedMirrors(self._buckets)
+        if self._buckets.shows_tokens:  # which answers go on to correct: what they foresee in a trial tells
+            self._trust.watch_mirrors()
         steady = lately.refused_ppm < REFUSED_FEW_PPM and lately.waited_ms >= STEADY_MS
         self._credible = TIMES_ACHIEVED * lately.per_minute if steady and lately.started >= CALLS_MIN else None
         self._begin_rate(self._trust.sought or (lately.per_minute if steady else 0), now_ms)

@@ -87,7 +87,7 @@ class BucketSet:
 
     def record_missing(self, tokens: int, now_ms: int) -> None:
         """Record tokens that an answer showed to be missing and no call of ours explains."""
-        self.missing.add(tokens, now_ms)
+        self.missing.add(tokens, now_ms, shown=self.shows_tokens)
         self._others = self._others or RoomForOthers()
         self._others.record_missing(tokens, now_ms)
 
@@ -111,6 +111,11 @@ class BucketSet:
     def is_stated(self, mirror: AnyMirror) -> bool:
         """Return whether headers state a bucket and its period: others are the operator's, or refusals named them."""
         return self._shown.states(mirror)
+
+    @property
+    def shows_tokens(self) -> bool:
+        """Whether headers show a bucket of tokens; otherwise only refusals tell of levels."""
+        return any(map(self._shown.shows, self.of(TOKENS)))
 
     @property
     def payable_max(self) -> int | None:

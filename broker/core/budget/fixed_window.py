@@ -59,11 +59,6 @@ class FixedWindowMirror:
         """Whether its first mark has passed, and no answer has shown yet that it began anew there."""
         return self._renewed and not self._proven
 
-    @property
-    def is_proven(self) -> bool:
-        """Whether an answer has shown that it began anew at a mark."""
-        return self._proven
-
     def low(self, now_ms: int) -> int:
         """Return the amount that is certainly left."""
         self._renew(now_ms)

@@ -12,8 +12,8 @@ each other soon; time in which something else holds it back does not count, such
   Where only a refusal has named the limit, that none was refused for two minutes is a doubt as well: more may be had.
 - *Trial* (`headrace.broker.core.budget.trial`): then the measurements are followed. If they achieve no less they stay,
   else the mirrors return, and the next trial comes after twice as long; not for ten minutes while they achieve as much.
-- *Return*: meanwhile the mirrors go on predicting. If they foresee the refusals, and would hold back next to nothing
-  that is admitted, they are followed again; each time it takes twice as long.
+- *Return*: meanwhile the mirrors go on predicting. If they foresee the refusals, also the trial's where headers show
+  levels, and hold back next to nothing that is admitted, they are followed again; each time it takes twice as long.
 - *Regret*: if they then achieve far less than the measurements did, a trial begins at once. And if the measurements
   achieve far less than the mirrors did when they won, the mirrors are followed again.
 """
@@ -346,12 +346,11 @@ class MirrorTrust:
         if trial is None:
             self._review(now_ms)
             return
-        outcome = trial.judge(self._all, self._refused_in_a_row, now_ms)
-        if outcome is Outcome.GOES_ON:
+        if (outcome := trial.judge(self._all, self._refused_in_a_row, now_ms)) is Outcome.GOES_ON:
             return
         self._trial = None
         if outcome is Outcome.WON:
-            self._watch_mirrors()
+            self.watch_mirrors()
             self._beaten = trial.mirrored.utility
         else:
             lost = outcome is Outcome.LOST
@@ -372,11 +371,12 @@ class MirrorTrust:
     def follow_measurements(self, now_ms: int) -> None:
         """Follow the measurements from the start, as a predecessor did."""
         self.measures_since_ms = now_ms
-        self._watch_mirrors()
+        self.watch_mirrors()
 
-    def _watch_mirrors(self) -> None:
-        """Begin to observe whether the mirrors foresee what the server does."""
-        self._foreseen, self._held = deque(maxlen=EVENTS_REMEMBERED), deque(maxlen=FORESEEN_CALLS)
+    def watch_mirrors(self) -> None:
+        """Observe from now on, or still, whether mirrors foresee what the server does; they return after a trial."""
+        if self._held is None:
+            self._foreseen, self._held = deque(maxlen=EVENTS_REMEMBERED), deque(maxlen=FORESEEN_CALLS)
 
     def _follow_mirrors(self, measured: int, now_ms: int, *, lost: bool = False) -> None:
         self.measures_since_ms = None
@@ -393,7 +393,7 @@ class MirrorTrust:
     def _reconsider(self) -> None:
         """Follow the mirrors again if they foresee what the server does."""
         held, foreseen = self._held, self._foreseen
-        if held is None or foreseen is None or len(held) < FORESEEN_CALLS:
+        if held is None or foreseen is None or len(held) < FORESEEN_CALLS or self.tries:
             return
         foresee = self._renewed or (len(foreseen) >= FORESEEN_MIN and 4 * sum(foreseen) >= 3 * len(foreseen))
         if foresee and sum(held) <= HELD_BACK_MAX and self._sent_ms >= self._next_return_ms:

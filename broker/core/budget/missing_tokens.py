@@ -16,8 +16,9 @@ class MissingTokens:
     """What is missing from one limit's buckets of tokens.
 
     Attributes:
-        total: All tokens ever missing.
-        taken: Those of them that others have taken.
+        total: All tokens ever missing from limits that headers show. A refusal may state the level of a shorter window
+            than the one that is mirrored, and so much would be missing at each.
+        taken: All tokens that others have taken.
     """
 
     __slots__ = ("_pending", "taken", "total")
@@ -26,9 +27,9 @@ class MissingTokens:
         self.total = self.taken = 0
         self._pending: deque[tuple[int, int]] | None = None  # by the second: when, and how many
 
-    def add(self, tokens: int, now_ms: int) -> None:
-        """Record missing tokens."""
-        self.total += tokens
+    def add(self, tokens: int, now_ms: int, *, shown: bool = True) -> None:
+        """Record missing tokens; `shown`: headers show a bucket of tokens, otherwise only refusals tell of levels."""
+        self.total += tokens if shown else 0
         if self._pending is None:
             self._pending = deque()
         if self._pending and now_ms - self._pending[-1][0] < MERGED_MS:

@@ -2,7 +2,9 @@
 
 Two weighted counters seem to begin anew after a window in which nothing, or little, was taken. And others may have
 taken much of one, or calls have been priced wrongly. But one level is enough soon after a mark, while little was sent
-in the new window: others cannot have taken as much by then, and two counters explain it.
+in the new window: others cannot have taken as much by then, and two counters explain it. And so is one, whatever was
+sent, of which two counters explain just what is missing. That holds until a window has begun anew after one that was
+spent, which two counters never do.
 """
 
 from typing import Final
@@ -14,6 +16,8 @@ SHORT_MIN: Final = 2  # windows in a row
 FAR_PARTS: Final = 4  # a window short by more than one part in this many of its capacity is another one
 SOON_PARTS: Final = 4  # of a window, the first of so many parts is soon after its mark
 NEAR_PARTS: Final = 8  # of a capacity, one part in so many may be mispriced, or taken by others
+SMALL_PARTS: Final = 16  # of a capacity, one part in so many may be missing by chance
+EXACT_PARTS: Final = 128  # of a capacity: more may, but not what two counters explain to one part in so many
 OLD_MS: Final = 2_000  # levels may be so old, or one part in so many of the window if that is less
 OLD_PARTS: Final = 8
 
@@ -21,12 +25,13 @@ OLD_PARTS: Final = 8
 class RenewalDoubt:
     """The doubt in one mirror of a window."""
 
-    __slots__ = ("_begun_ms", "_short", "_short_ms")
+    __slots__ = ("_begun_ms", "_is_one", "_short", "_short_ms")
 
     def __init__(self) -> None:
         self._begun_ms: int | None = None  # the last window of which an answer was heard
         self._short_ms: int | None = None  # the last one that was far short
         self._short = 0  # windows in a row that were
+        self._is_one = False  # a level has shown that charges of the former window count no more
 
     def observe(self, begun_ms: int, period_ms: int, capacity: int, error: int | None, *, all_count: bool) -> bool:
         """Process the error of an answer to a call of the window that began then; return whether it is disproved.
@@ -45,20 +50,25 @@ class RenewalDoubt:
                 self._short, self._short_ms = self._short + 1 if in_a_row else 1, begun_ms
         return self._short >= SHORT_MIN
 
+    def counts_former(self, reading: Reading, period_ms: int, order: AdmissionOrder, sends: SentCalls) -> bool:
+        """Return whether a level soon after a mark shows that charges of the window before it count still.
 
-def counts_former(reading: Reading, period_ms: int, order: AdmissionOrder, sends: SentCalls) -> bool:
-    """Return whether a level soon after a mark shows that charges of the window before it count still."""
-    capacity, left_ms = reading.capacity, min(reading.full_in_ms or 0, period_ms)
-    used = capacity - reading.remaining
-    if left_ms * SOON_PARTS < period_ms * (SOON_PARTS - 1) or used * FAR_PARTS <= capacity or order.index < 0:
-        return False
-    begun_ms = order.sent_ms + left_ms - period_ms
-    this = sends.sent_since(reading.metric, begun_ms) - sends.sent_since(reading.metric, order.sent_ms + 1)
-    missing = used - this
-    if this * NEAR_PARTS > capacity or missing * FAR_PARTS <= capacity:
-        return False
-    old_ms = begun_ms - min(OLD_MS, period_ms // OLD_PARTS)
-    if (sends.sent_since(reading.metric, old_ms) - sends.sent_since(reading.metric, begun_ms)) * NEAR_PARTS > capacity:
-        return False  # it may be an old level of this window, whose begin would be earlier by its age
-    last = sends.sent_since(reading.metric, begun_ms - period_ms) - sends.sent_since(reading.metric, begun_ms)
-    return abs(missing - last * left_ms // period_ms) * NEAR_PARTS <= capacity
+        Never again once a level has shown that they do not: only a window that began anew after one that was spent.
+        """
+        capacity, left_ms = reading.capacity, min(reading.full_in_ms or 0, period_ms)
+        if self._is_one or left_ms * SOON_PARTS < period_ms * (SOON_PARTS - 1) or order.index < 0:
+            return False
+        used, begun_ms = capacity - reading.remaining, order.sent_ms + left_ms - period_ms
+        old_ms = begun_ms - min(OLD_MS, period_ms // OLD_PARTS)
+        since = sends.sent_since(reading.metric, begun_ms)
+        if (sends.sent_since(reading.metric, old_ms) - since) * NEAR_PARTS > capacity:
+            return False  # it may be an old level of this window, whose begin would be earlier by its age
+        last = (sends.sent_since(reading.metric, begun_ms - period_ms) - since) * left_ms // period_ms
+        this = since - sends.sent_since(reading.metric, order.sent_ms + 1)
+        missing = used - this
+        self._is_one = (last - used) * NEAR_PARTS > capacity
+        if missing * SMALL_PARTS > capacity and abs(missing - last) * EXACT_PARTS <= capacity:
+            return True
+        if used * FAR_PARTS <= capacity or this * NEAR_PARTS > capacity or missing * FAR_PARTS <= capacity:
+            return False
+        return abs(missing - last) * NEAR_PARTS <= capacity

@@ -20,7 +20,7 @@ from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate, same_size
 from headrace.broker.core.budget.others_evidence import OthersEvidence
-from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, counts_former
+from headrace.broker.core.budget.renewal_doubt import FAR_PARTS
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_bucket import ShownBucket
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
@@ -127,8 +127,9 @@ class ShownBuckets:
         """Return whether answers show that a counter is none; of a short window, they may be of former ones."""
         if not isinstance(mirror, FixedWindowMirror) or mirror.period_ms <= SHORT_MS:
             return False
-        is_open = self._estimates and not mirror.is_proven
-        return header.evidence.has_risen or (is_open and counts_former(reading, mirror.period_ms, order, self._sends))
+        return header.evidence.has_risen or (
+            self._estimates and mirror.doubt.counts_former(reading, mirror.period_ms, order, self._sends)
+        )
 
     @property
     def age_ms(self) -> int:

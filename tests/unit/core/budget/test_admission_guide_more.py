@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.achievement import LASTS_MS
@@ -216,6 +216,18 @@ def test_the_mirrors_are_compared_twice_a_second_at_most() -> None:
     rig.guide._next_compare_ms = rig.now_ms + COMPARED_EVERY_MS
     assert not rig.guide.compare(400, rig.now_ms + COMPARED_EVERY_MS - 1)
     assert rig.guide.compare(400, rig.now_ms + COMPARED_EVERY_MS)
+
+
+def test_mirrors_are_observed_from_the_begin_of_a_trial_where_headers_show_a_bucket() -> None:
+    """Others are corrected by no answer, so what they foresee while a rate settles tells nothing (seed 93446)."""
+    for states in (True, False):
+        rig = Rig()
+        if states:
+            rig.buckets.observe_headers(
+                Reading(LimitMetric.TOKENS, RATE, RATE - 1, MINUTE_MS, 1), SentCalls().admission_order(-1, 0, 10, 10)
+            )
+        rig.doubt()
+        assert (rig.guide._trust._held is not None) is states
 
 
 def test_where_nothing_else_could_be_followed_a_measured_rate_has_no_trial() -> None:

@@ -40,6 +40,13 @@ def test_a_bucket_that_is_believed_or_was_named_is_not_shown() -> None:
     buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
     (tokens,) = buckets.of(LimitMetric.TOKENS)
     assert not buckets.is_stated(tokens)
+    assert not buckets.shows_tokens
+
+
+def test_tokens_are_shown_if_headers_show_one_of_their_buckets() -> None:
+    limit = counted()
+    limit.buckets.believe(LimitMetric.TOKENS, 7, HOUR_MS, 0)
+    assert limit.buckets.shows_tokens
 
 
 def test_a_bucket_that_no_header_shows_is_modelled_as_a_window_and_back() -> None:

@@ -184,7 +184,7 @@ def test_beyond_what_the_operator_states_nothing_is_tried() -> None:
 @pytest.mark.slow
 def test_where_a_call_was_refused_lately_no_more_is_tried() -> None:
     server = Server(full())
-    for _ in range(20):
+    for _ in range(15):  # the pauses after refusals grow meanwhile, until they leave a twelfth of the limit unused
         server.serve(MINUTE_MS)
         server.rest()
         server.call(refusal(used=RATE, requested=400, wait="1s"))

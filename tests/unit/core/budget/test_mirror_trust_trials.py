@@ -240,6 +240,18 @@ def test_while_a_trial_is_under_way_the_mirrors_do_not_return() -> None:
     assert rig.trust.measures_since_ms is not None
 
 
+def test_what_mirrors_foresee_in_a_trial_counts_after_it_if_they_are_observed_from_its_begin() -> None:
+    """Before: a trial that began while laws were learned was won for minutes (seed 93156)."""
+    for observed in (True, False):
+        rig = Rig()
+        rig.begin(rate=RATE // 2)
+        if observed:
+            rig.trust.watch_mirrors()
+        rig.foresee()
+        assert rig.trust.tries
+        assert rig.end(tokens=400) is observed
+
+
 # ------------------------------------------------------------------ several limits, and waves
 
 

@@ -43,3 +43,10 @@ def test_what_is_missing_while_the_mirrors_are_in_doubt_is_taken_by_none() -> No
     missing.add(5, 9 * STANDS_MS)
     missing.settle(10 * STANDS_MS)
     assert (missing.total, missing.taken) == (52, 45)
+
+
+def test_what_only_refusals_show_to_be_missing_explains_nothing() -> None:
+    missing = MissingTokens()
+    missing.add(40, 0, shown=False)
+    missing.settle(STANDS_MS)
+    assert (missing.total, missing.taken) == (0, 40)

@@ -95,16 +95,29 @@ def test_what_looks_like_a_counter_just_after_its_mark_is_two_if_the_former_wind
     assert type(limit.only()) is TwoCounterMirror
 
 
-def test_a_counter_that_was_proven_is_not_disproved_by_one_level() -> None:
-    """Others who take much at once looked like the former window's charges (seed 92172)."""
+def test_a_counter_that_seemed_to_begin_anew_is_two_by_one_level_after_a_window_that_was_spent() -> None:
+    """Before: where each idle window was followed by one that was spent, no two in a row were short (seed 93439)."""
     estimate = Estimate()
     estimate.run(MARK, every_ms=110)
     estimate.now_ms = MARK + PERIOD + 100
-    estimate.run(MARK + 2 * PERIOD, every_ms=110)
+    assert set(estimate.run(MARK + 2 * PERIOD, every_ms=110)) == {FixedWindowMirror}
     mirror = estimate.limit.only()
     assert isinstance(mirror, FixedWindowMirror)
     mirror.take_as_proven()
     estimate.now_ms = MARK + 2 * PERIOD + 100
+    assert estimate.run(estimate.now_ms + 101) == [Mirror, TwoCounterMirror]
+
+
+def test_a_counter_that_began_anew_after_a_window_that_was_spent_is_not_disproved_by_one_level() -> None:
+    """Others who take much at once look like the former window's charges (seed 92172)."""
+    estimate = Estimate()
+    estimate.run(MARK, every_ms=110)
+    estimate.now_ms = MARK + PERIOD + 100
+    estimate.run(MARK + 2 * PERIOD, every_ms=110)
+    estimate.now_ms = MARK + 2 * PERIOD + 100
+    order = estimate.limit.send(TOKENS, estimate.now_ms)
+    estimate.limit.show(order, TOKENS, PERIOD - 100, CAPACITY)
+    estimate.now_ms += 100
     assert estimate.run(estimate.now_ms + 1) == [FixedWindowMirror]
 
 
