@@ -126,13 +126,16 @@ class RefillEvidence:
         self._coarse = CoarseBucket(0)
         self._is_inexact = False  # no period agrees with all figures as they are stated
         self._rising: RisingLevel | None = None  # what levels tell between marks, once it is no bucket
-        self.has_risen = False
+        self.has_risen = self._is_fine = False
 
-    def observe(self, reading: Reading, sent_ms: int, now_ms: int, *, charged: bool = True) -> RefillPattern | None:
+    def observe(
+        self, reading: Reading, sent_ms: int, now_ms: int, *, charged: bool = True, fine: bool = False
+    ) -> RefillPattern | None:
         """Process an answer to a call sent at `sent_ms`; return the pattern believed now, or None while it is open.
 
-        `charged`: that call was; otherwise it was refused.
+        `charged`: that call was; otherwise it was refused. `fine`: the server states times in parts of a second.
         """
+        self._is_fine = fine
         full_in_ms, used = reading.full_in_ms, reading.capacity - reading.remaining
         took_one = charged and reading.metric is REQUESTS  # a whole call, and no debt
         if full_in_ms is None or used <= 0 or (reading.remaining <= 0 and not took_one):
@@ -263,7 +266,8 @@ class RefillEvidence:
         pattern = None
         if self._sliding.low == self._sliding.high:
             period_ms = self._sliding.high
-            loose = period_ms <= SHORT_MS and period_ms % SECOND_MS == 0  # a shorter time, rounded up, looks the same
+            # a shorter time, rounded up, looks the same
+            loose = period_ms <= SHORT_MS and period_ms % SECOND_MS == 0 and not self._is_fine
             pattern = RefillPattern(Refill.SLIDING, period_ms, loose=loose)
         elif self._window_ms() <= SHORT_MS:
             # any other window has a longer `reset` meanwhile, or passes its mark; a call may be a second on its way

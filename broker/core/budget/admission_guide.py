@@ -348,7 +348,7 @@ class AdmissionGuide:
         if self.measures:
             self._buckets.missing.withdraw()
             if self._doubted is not None and self._doubted.are_replaced():
-                self._trust.renew()
+                self._trust.renew(explained=self._doubted.explained)
         else:
             self._buckets.missing.settle(now_ms)
 

@@ -4,10 +4,18 @@ A metric may have several: a minute's and a day's, one that the operator configu
 (shown_buckets.py), the account's and a project's (facts/openai.md §3, §4.2). Every call pays all of them.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, REQUESTS, TOKENS, LimitMetric, Reading, Snapshot
+from headrace.broker.core.answers.rate_limit_headers import (
+    HOUR_MS,
+    REQUESTS,
+    SECOND_MS,
+    TOKENS,
+    LimitMetric,
+    Reading,
+    Snapshot,
+)
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.budget.bucket_mirror import Corrections, Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
@@ -368,6 +376,11 @@ class BucketSet:
         if self._recounts:
             self._recount(order.now_ms)
         return self._shown.observe(reading, order, later, project=project, told=told)
+
+    def hear_times(self, readings: Sequence[Reading]) -> None:
+        """Learn from all that an answer states, a refusal too, whether times are stated in parts of a second."""
+        if not self._shown.has_fine_times:
+            self._shown.has_fine_times = any((reading.full_in_ms or 0) % SECOND_MS for reading in readings)
 
     @property
     def age_ms(self) -> int:

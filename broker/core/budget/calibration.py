@@ -291,6 +291,7 @@ class Calibration:
             error = self._buckets.observe_refusal(stated, self._left(call, stated), order)
             self._learn_delay(stated.metric, error, now_ms)
         self._buckets.make_room(call.sent_ms, now_ms)
+        self._buckets.hear_times(verdict.readings)
         shown = [(reading, False) for reading in verdict.readings]
         of_account = len(shown)
         if verdict.side_readings:

@@ -24,5 +24,11 @@ class DoubtedMirrors:
         before, self._kinds, self._made = self._kinds, self._present(), self._buckets.made
         return self._kinds != before
 
+    @property
+    def explained(self) -> bool:
+        """Whether refusals have told what took their place: a sliding window of tokens that no header shows."""
+        tokens = self._buckets.of(LimitMetric.TOKENS)
+        return any(mirror.refill is Refill.SLIDING and not self._buckets.is_stated(mirror) for mirror in tokens)
+
     def _present(self) -> _Kinds:
         return frozenset((mirror.metric, mirror.project, mirror.refill) for mirror in self._buckets)

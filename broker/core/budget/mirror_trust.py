@@ -306,11 +306,11 @@ class MirrorTrust:
         """Begin to compare anew: a limit has another size from now on."""
         self._base, self._marks = replace(self._all), None
 
-    def renew(self) -> None:
-        """Let mirrors return that have taken the place of doubted ones, though few refusals show what they foresee."""
+    def renew(self, *, explained: bool = False) -> None:
+        """Let mirrors return in the place of doubted ones; those that refusals have `explained` amid a trial too."""
         self._renewed = self.measures_since_ms is not None
-        if self._held is not None:
-            self._held.clear()
+        if self._renewed and (explained or self._held is not None):
+            self._watch_mirrors()
 
     def _lags(self, bounds: Sequence[Bound], now_ms: int) -> bool:
         """Return whether nothing was sent for too long, or less than what the first limit, and the others, explain."""
@@ -379,7 +379,7 @@ class MirrorTrust:
             self._foreseen, self._held = deque(maxlen=EVENTS_REMEMBERED), deque(maxlen=FORESEEN_CALLS)
 
     def _follow_mirrors(self, measured: int, now_ms: int, *, lost: bool = False) -> None:
-        self.measures_since_ms = None
+        self.measures_since_ms = self._trial = None
         self._last_trial = LastTrial(measured, now_ms, lost=lost)
         self._next_trial_ms = now_ms + self._trial_every_ms
         self._trial_every_ms = min(TRIAL_MAX_MS, 2 * self._trial_every_ms)

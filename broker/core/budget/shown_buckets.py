@@ -50,6 +50,7 @@ class ShownBuckets:
         token_pattern: How the account's bucket of tokens refills that headers show.
         token_capacity: What that holds, where several are shown by turns; None: there is one.
         others: Whether others spend in windows.
+        has_fine_times: The server states times in parts of a second.
     """
 
     def __init__(self, mirrors: MirrorList, sends: SentCalls, *, estimates: bool = True) -> None:
@@ -67,7 +68,7 @@ class ShownBuckets:
         self._turns: dict[_Name, tuple[int, ...]] = {}  # capacities of buckets that are shown by turns
         self.token_pattern: RefillPattern | None = None
         self.token_capacity: int | None = None
-        self.others = OthersEvidence()
+        self.others, self.has_fine_times = OthersEvidence(), False
         self._project_unshown = -1  # answers since headers last showed a project's bucket; -1: none is to be shown
 
     def observe(
@@ -86,7 +87,9 @@ class ShownBuckets:
         """
         header = self._header_of(reading, order, project=project)
         charged = order.index < 0 or self._sends.amounts[reading.metric][order.index] > 0
-        pattern = header.evidence.observe(told or reading, order.sent_ms, order.now_ms, charged=charged)
+        pattern = header.evidence.observe(
+            told or reading, order.sent_ms, order.now_ms, charged=charged, fine=self.has_fine_times
+        )
         mirror = header.mirror
         header.states_period = header.states_period or pattern is not None or reading.period_ms is not None
         is_of_account = reading.metric is LimitMetric.TOKENS and not project
@@ -395,6 +398,4 @@ class ShownBuckets:
 
 
 def _matches(mirror: AnyMirror, pattern: RefillPattern) -> bool:
-    if mirror.refill is not pattern.refill:
-        return False
-    return mirror.period_ms == pattern.period_ms or alike(pattern.period_ms, mirror.period_ms)
+    return mirror.refill is pattern.refill and alike(pattern.period_ms, mirror.period_ms)

@@ -312,6 +312,13 @@ def test_a_short_time_of_whole_seconds_may_be_any_short_window_rounded_up(period
     )
 
 
+def test_where_parts_of_a_second_are_stated_a_whole_second_is_not_rounded_up() -> None:
+    listener = Listener()
+    listener.hear_all(sliding(period_ms=SECOND_MS))
+    believed = listener.evidence.observe(reading(9_000, SECOND_MS), 9_000, 9_000, fine=True)
+    assert believed == RefillPattern(Refill.SLIDING, SECOND_MS)
+
+
 def test_what_is_none_of_the_three_is_heard_anew_and_may_become_clear() -> None:
     listener = Listener()
     confused = [(1_000, 60_000, 0), (2_000, 30_000, 1_000), (3_000, 55_000, 2_000), (4_000, 1_000, 3_000)]

@@ -109,3 +109,10 @@ def test_what_levels_have_disproved_is_judged_anew_by_all_that_headers_show() ->
     header.evidence.rule_out(Refill.FIXED)
     limit.buckets.judge_anew(0)
     assert not header.evidence._ruled_out
+
+
+def test_one_time_in_parts_of_a_second_is_enough() -> None:
+    buckets = BucketSet(SentCalls())
+    for full_in_ms, fine in ((None, False), (2_000, False), (989, True), (3_000, True)):
+        buckets.hear_times([Reading(LimitMetric.REQUESTS, 9, 8, None, full_in_ms)])
+        assert buckets._shown.has_fine_times is fine

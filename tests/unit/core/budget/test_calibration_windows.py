@@ -1,12 +1,14 @@
 """A limit of the operator's that counts by a sliding window and shows no header, at a whole budget."""
 
 from collections import deque
+from dataclasses import replace
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
 from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.answers.verdict import Answer, judge
 from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.units import PPM
-from tests.unit.core.budgets import SETTINGS, failure, full
+from tests.unit.core.budgets import SETTINGS, failure, full, refusal
 from tests.unit.core.specimens import verdict
 
 CALL = 600
@@ -63,3 +65,15 @@ def test_what_refusals_taught_of_bursts_is_forgotten_with_the_bucket() -> None:
     server.run(2 * MINUTE_MS)
     learned = server.budget.learned_limits()
     assert (learned.burst_ceiling_tokens, learned.share_ppm) == (None, PPM)
+
+
+def test_a_refusal_tells_that_times_are_stated_in_parts_of_a_second_whatever_it_names() -> None:
+    """The level of the limit that it names is told by its body; the time in its headers is no less exact."""
+    shown = {"limit": "60000", "remaining": "300", "reset": "989ms"}
+    headers = {f"x-ratelimit-{what}-tokens": value for what, value in shown.items()}
+    text = refusal(used=59_700, requested=400)
+    assert text.snapshot is not None
+    budget = full(SETTINGS)
+    budget.reserve(1, 400, 0)
+    budget.record_answer(1, 20, replace(text, readings=judge(Answer(429, headers, None, None, None, "")).readings))
+    assert budget._buckets._shown.has_fine_times

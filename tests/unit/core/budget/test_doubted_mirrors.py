@@ -4,6 +4,7 @@ from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS,
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.doubted_mirrors import DoubtedMirrors
 from headrace.broker.core.budget.sent_calls import SentCalls
+from tests.unit.core.shown import slid
 
 
 def test_mirrors_are_replaced_by_those_of_another_kind_and_that_is_told_once() -> None:
@@ -14,6 +15,16 @@ def test_mirrors_are_replaced_by_those_of_another_kind_and_that_is_told_once() -
     buckets.slide(MINUTE_MS, 0, slides=True)
     assert doubted.are_replaced()
     assert not doubted.are_replaced()
+
+
+def test_a_window_that_no_header_shows_was_told_by_refusals() -> None:
+    buckets = BucketSet(SentCalls())
+    buckets.believe(TOKENS, 60_000, MINUTE_MS, 0)
+    doubted = DoubtedMirrors(buckets)
+    assert not doubted.explained
+    buckets.slide(MINUTE_MS, 0, slides=True)
+    assert doubted.explained
+    assert not DoubtedMirrors(slid().buckets).explained, "headers show it"
 
 
 def test_another_bucket_of_the_same_kind_replaces_none() -> None:

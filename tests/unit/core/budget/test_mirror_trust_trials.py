@@ -292,6 +292,17 @@ def test_mirrors_in_the_place_of_doubted_ones_need_no_refusals_to_return() -> No
         assert (rig.trust.measures_since_ms is None) is returns
 
 
+def test_those_that_refusals_have_told_return_before_a_trial_ends() -> None:
+    """Before: a rate was compared with mirrors that were no more (seeds 93306, 93418)."""
+    for explained in (False, True):
+        rig = Rig()
+        rig.begin(rate=RATE // 2)
+        rig.trust.renew(explained=explained)
+        rig.foresee(events=0)
+        assert rig.trust.tries is not explained
+        assert (rig.trust.measures_since_ms is None) is explained
+
+
 def test_that_holds_for_mirrors_that_come_in_a_trial_and_for_no_later_ones() -> None:
     rig = Rig()
     rig.begin(rate=RATE // 2)

@@ -1,5 +1,7 @@
 """What headers show of a counter of a second whose answers take three."""
 
+import pytest
+
 from headrace.broker.core.answers.rate_limit_headers import SECOND_MS, LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
@@ -95,6 +97,17 @@ def test_a_refused_call_tells_that_a_window_slides_and_not_that_it_begins_anew()
     limit.show(refused, 4 * TOKENS, 1_700, CAPACITY)
     assert isinstance(limit.only(), SlidingWindowMirror)
     assert limit.buckets.token_pattern == RefillPattern(Refill.SLIDING, 2_000, loose=True)
+
+
+@pytest.mark.parametrize(("full_in_ms", "loose"), [(None, True), (3_000, True), (989, False)])
+def test_a_server_that_states_parts_of_a_second_rounds_none_up(full_in_ms: int | None, *, loose: bool) -> None:
+    """Before: a sliding second might have been any window of a second, and told no law (seeds 93203, 93367)."""
+    limit = Limit()
+    limit.buckets.hear_times([Reading(LimitMetric.REQUESTS, 9, 8, None, full_in_ms)])
+    limit.buckets.hear_times([Reading(LimitMetric.REQUESTS, 9, 8, None, 2_000)])
+    for call, sent_ms in enumerate((0, 400, 800, 1_200), start=1):
+        limit.show(limit.send(TOKENS, sent_ms), TOKENS * call, SECOND_MS, CAPACITY)
+    assert limit.buckets.token_pattern == RefillPattern(Refill.SLIDING, SECOND_MS, loose=loose)
 
 
 def kinds(others: int) -> list[type]:
