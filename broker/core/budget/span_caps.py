@@ -52,11 +52,16 @@ class _Cap(NamedTuple):
 
 
 class SpanCaps:
-    """Caps of each span, in tokens and in calls; None: not capped."""
+    """Caps of each span, in tokens and in calls; None: not capped.
 
-    __slots__ = ("_admitted", "_calm", "_caps_ppm", "_holds", "_refused")
+    Attributes:
+        found: The last refusal has shown one that was not known, which explains those before it as well.
+    """
+
+    __slots__ = ("_admitted", "_calm", "_caps_ppm", "_holds", "_refused", "found")
 
     def __init__(self) -> None:
+        self.found = False
         self._caps_ppm: list[list[int | None]] = [[None] * len(SPANS_MS) for _ in _METRICS]
         self._holds = [[Hold() for _ in SPANS_MS] for _ in _METRICS]
         self._calm = [[0] * len(SPANS_MS) for _ in _METRICS]  # admitted calls since each cap was set
@@ -96,6 +101,7 @@ class SpanCaps:
         `observed_ms`: how long calls have been sent. The sum over a span rises all the time until that is long enough.
         """
         self._refused.append(found)
+        self.found = False
         if len(self._admitted) < ADMISSIONS_MIN:
             return 0
         best = self._known(found)
@@ -108,6 +114,7 @@ class SpanCaps:
                     best = cap
         if best is None:
             return 0
+        self.found = self._caps_ppm[best.of_calls][best.span] is None
         self._caps_ppm[best.of_calls][best.span] = (best.least - 1) * PPM if best.of_calls else best.least * BELOW_PPM
         self._calm[best.of_calls][best.span] = 0
         self._holds[best.of_calls][best.span].begin(best.least, now_ms, isolated=True)

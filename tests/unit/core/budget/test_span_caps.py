@@ -116,6 +116,19 @@ def test_three_refusals_that_found_more_than_any_admitted_call_are_a_cap_and_two
     assert cap_of(caps, SECOND) == 980
 
 
+def test_a_cap_is_found_by_one_refusal_and_is_known_at_the_next_ones() -> None:
+    caps = admitted(SpanCaps(), SECOND)
+    assert [(caps.learn(found(SECOND, 1_000), 0, LONG_MS), caps.found) for _ in range(4)] == [
+        (0, False),
+        (0, False),
+        (3, True),
+        (4, False),
+    ]
+    caps.found = True
+    caps.learn(found(SECOND, 50), 0, LONG_MS)
+    assert not caps.found
+
+
 def test_the_cap_is_just_below_the_least_that_was_refused() -> None:
     assert cap_of(capped(refused=1_000), SECOND) == 980
 
