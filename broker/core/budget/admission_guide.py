@@ -331,8 +331,8 @@ class AdmissionGuide:
             self._rate.record_send(attempt, paid, now_ms)
         self._trust.record_send(attempt, paid, now_ms)
 
-    def record_end(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> None:
-        """Record an answer."""
+    def record_end(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
+        """Record an answer; return whether it is a refusal that has shown a cap of a span, as others had."""
         if verdict.meaning is Meaning.RATE_LIMITED:
             self._record_refusal(attempt, call, verdict, now_ms)
         elif verdict.meaning in ADMITTED:
@@ -351,6 +351,7 @@ class AdmissionGuide:
                 self._trust.renew(explained=self._doubted.explained)
         else:
             self._buckets.missing.settle(now_ms)
+        return verdict.meaning is Meaning.RATE_LIMITED and bool(self._rate and self._rate.learned.caps.found)
 
     def _record_refusal(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         rate = self._rate or self._begin_rate(0, now_ms)

@@ -253,9 +253,11 @@ class BucketSet:
         """Lower the estimates to the `paid` tokens of a probe call; anything believed beyond them is uncertain.
 
         Half full buckets that no header shows, only if it is refused `again`: a shorter window may have refused before.
+        Half full ones of an hour or longer, never: a shorter window has refused it.
         """
         for mirror in self._mirrors.of(TOKENS):
-            if isinstance(mirror, Mirror) and (again or self._shown.shows(mirror) or not mirror.is_half_full(now_ms)):
+            is_doubted = mirror.period_ms < HOUR_MS and (again or self._shown.shows(mirror))
+            if isinstance(mirror, Mirror) and (is_doubted or not mirror.is_half_full(now_ms)):
                 mirror.trust_no_more_than(paid, now_ms)
 
     def pay(self, paid: int, number: int, now_ms: int) -> None:

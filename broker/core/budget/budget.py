@@ -67,8 +67,7 @@ class Budget:
     ) -> None:
         """`known` is what the references of requests carry, of all limits; None: of this one alone."""
         self.settings = settings
-        self.believed = checkpoint is not None
-        self.unstated = True
+        self.believed, self.unstated = checkpoint is not None, True
         self._sends = SentCalls()
         self._buckets = BucketSet(self._sends)
         self._calls: dict[int, Reservation] = {}
@@ -301,7 +300,8 @@ class Budget:
             self._headroom.clear()
             self._calibration.keep_step(now_ms)
         self.believed = self.believed or verdict.states_limits or verdict.meaning is OK
-        self.guide.record_end(attempt, call, verdict, now_ms)
+        if self.guide.record_end(attempt, call, verdict, now_ms):
+            self._calibration.take_back_cuts(now_ms)
         if verdict.meaning is Meaning.RATE_LIMITED and self.believed and self.breaker.closed:
             self.guide.compare(call.paid, now_ms)
         if self.guide.measures:

@@ -225,6 +225,12 @@ class BurstControl:
             self.share_ppm = max(SHARE_MIN_PPM, self.share_ppm * SHARE_CUT_PPM // PPM)
             self._resize(now_ms)
 
+    def take_back_cuts(self, now_ms: int) -> None:
+        """Spend the whole rate again: the refusals for which it was cut have another explanation."""
+        if self.share_ppm < PPM:
+            self.share_ppm, self._paid, self._changed_ms = PPM, 0, now_ms
+            self._resize(now_ms)
+
     def _note_least(self, noted: deque[tuple[int, int]], now_ms: int) -> None:
         """Note the depth before a payment; of the former ones, those are kept that were less deep."""
         burst = self._burst(now_ms)

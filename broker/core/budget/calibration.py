@@ -278,6 +278,11 @@ class Calibration:
             elif not call.held:  # otherwise it says nothing of what the mirrors let pass
                 self.burst.record_refusal(call.burst, call.paid, call.sent_ms, now_ms)
 
+    def take_back_cuts(self, now_ms: int) -> None:
+        """Spend the whole rate: a cap of a span explains the refusals for which it was cut, and holds from now on."""
+        if self.burst is not None:
+            self.burst.take_back_cuts(now_ms)
+
     def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer describes; return whether each reading of tokens and requests agreed."""
         stated = verdict.snapshot

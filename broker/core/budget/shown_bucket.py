@@ -9,6 +9,9 @@ from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.mirror_list import AnyMirror
 
 TELLING_PARTS: Final = 4  # a level tells a period if at least one part in so many of the limit is used
+OUTLASTING_TIMES: Final = 2  # times may be rounded up
+RETURNS_MIN: Final = 2  # of a capacity; a limit that was lowered and raised again returns once,
+RETURNED_SOON_MS: Final = 30_000  # and that takes longer: a return within this time is enough
 SHORTER_PARTS: Final = 2  # a period is too long if that is less than one part in so many of it
 
 
@@ -63,6 +66,18 @@ class ShownBucket:
     def knows(self, pattern: RefillPattern, made: int) -> bool:
         """Return whether its mirror follows this pattern, and no mirror was added or dropped since."""
         return pattern is self.known and made == self.made
+
+    def is_outlasted_by(self, reading: Reading) -> bool:
+        """Return whether a bucket of another size takes longer to refill than this one ever does: it is another one."""
+        if self.mirror is None or not self.states_period or reading.full_in_ms is None:
+            return False
+        return reading.full_in_ms > OUTLASTING_TIMES * self.mirror.period_ms
+
+    def has_returned(self, capacity: int, now_ms: int) -> bool:
+        """Return whether what it held before has come back so soon, or so often, that this is another one."""
+        is_soon = now_ms - self.changed_ms <= RETURNED_SOON_MS
+        self.returns = self.returns + (RETURNS_MIN if is_soon else 1) if capacity == self.former else 0
+        return self.returns >= RETURNS_MIN
 
     def change(self, capacity: int, now_ms: int, evidence: RefillEvidence | None) -> None:
         """Let it hold `capacity` from now on; `evidence` replaces its own, if it is given.

@@ -29,8 +29,6 @@ from headrace.broker.core.budget.two_counters import TwoCounterMirror
 
 PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's buckets and none of a project
 
-RETURNS_MIN: Final = 2  # of a capacity; a limit that was lowered and raised again returns once,
-RETURNED_SOON_MS: Final = 30_000  # and that takes longer: a return within this time is enough
 TURNS_UNSHOWN_MS: Final = 75_000  # until one of them is dropped: it may be the emptiest once in a window of a minute
 TURNS_MAX: Final = 16  # beyond these the one that was shown longest ago is dropped: each call is paid from all
 OTHERS_PARTS: Final = FAR_PARTS - 1  # of `FAR_PARTS` of a short window: others that take more show another limit
@@ -148,7 +146,8 @@ class ShownBuckets:
 
         A server may show the one of its buckets that is emptiest. So a capacity that comes back soon, or again and
         again, each time in the answer to a call that was sent when the other one had been shown, is that of another
-        bucket; and each is kept while it is shown now and then.
+        bucket; so is one that takes longer to refill than the known one at once. Each is kept while it is shown now
+        and then.
         """
         name = self._name(reading, project=project)
         self._record_turn(name, reading.capacity, order.now_ms)
@@ -162,9 +161,7 @@ class ShownBuckets:
             header.rounding = Rounding()
         if header.capacity == reading.capacity or order.sent_ms < header.changed_ms:
             return header
-        returned, is_soon = reading.capacity == header.former, order.now_ms - header.changed_ms <= RETURNED_SOON_MS
-        header.returns = header.returns + (RETURNS_MIN if is_soon else 1) if returned else 0
-        if header.returns < RETURNS_MIN:  # ruled out was nothing of a limit that is much smaller
+        if not (header.is_outlasted_by(reading) or header.has_returned(reading.capacity, order.now_ms)):
             is_other = reading.capacity * FAR_PARTS <= header.capacity
             header.change(reading.capacity, order.now_ms, self._no_evidence() if is_other else None)
             return header
@@ -193,15 +190,19 @@ class ShownBuckets:
             self._judged_ms = now_ms
 
     def _split(self, name: _Name, shown: _Shown, capacity: int, now_ms: int) -> None:
-        """Make two buckets of one whose former `capacity` has come back: each with the evidence that is its own.
+        """Make two buckets of one that is shown with another `capacity`: each with the evidence that is its own.
 
-        The mirror is that of the former if it has that capacity still, or again: answers come in any order.
+        The mirror is that of the other if it has that capacity still, or again: answers come in any order.
         """
         header = self._headers.pop(shown)
-        other = ShownBucket(capacity, now_ms, header.former_evidence or self._no_evidence())
-        header.evidence = self._no_evidence()  # what it had was begun as that of the other
+        is_former = capacity == header.former
+        other = ShownBucket(capacity, now_ms, (is_former and header.former_evidence) or self._no_evidence())
+        if is_former:
+            header.evidence = self._no_evidence()  # what it had was begun as that of the other
         if header.mirror is not None and header.mirror.capacity == capacity:
             other.mirror, header.mirror, header.known = header.mirror, None, None
+        elif isinstance(header.mirror, FixedWindowMirror):  # what has begun anew need not be shown from now on
+            header.mirror.take_as_proven()
         header.returns, header.shown_ms = 0, now_ms
         self._headers[name, header.capacity], self._headers[name, capacity] = header, other
         self._turns[name] = (*self._turns.get(name, ()), header.capacity, capacity)

@@ -7,6 +7,9 @@ span and metric that few admitted calls reached, so few that chance would do it 
 capped just below the least of these sums. (Chance has many tries: any of twelve sums, and any so many of the
 refusals. Both are counted.)
 
+But no span is capped at less than a third of a sum that was admitted lately: whatever counts a span lets through at
+most twice its limit within one. A rate that other refusals have lowered makes all sums low.
+
 A cap that was wrong, or that is no longer enforced, is raised little by little while no refusal comes, and dropped in
 the end.
 """
@@ -17,6 +20,7 @@ from math import comb, log
 from typing import Final, NamedTuple
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.budget.greatest_sums import GreatestSums
 from headrace.broker.core.budget.hold import Hold
 from headrace.broker.core.budget.recent_spending import JITTER_MS, SPANS_MS, RecentSpending, Sums
 from headrace.broker.core.units import PPM
@@ -29,6 +33,7 @@ ADMISSIONS_MIN: Final = 30
 COMMON_PPM: Final = 200_000  # a sum that more of the admitted calls found explains nothing
 EVIDENCE_MIN: Final = 11.7  # ten thousand to one for each of the twelve sums, as a natural logarithm
 BELOW_PPM: Final = 980_000  # of the least sum of tokens that was refused; chosen by `make bench-limiters`
+GREATEST_TIMES: Final = 3  # two windows that begin anew lie within one span; and prices have not always been right
 OBSERVED_TIMES: Final = 2  # a span must have passed so often before it is capped
 RAISED_EVERY: Final = 20  # admitted calls
 RAISED_PPM: Final = 2_400  # each time, while few calls were admitted since; chosen by `make bench-limiters`
@@ -52,15 +57,21 @@ class _Cap(NamedTuple):
 
 
 class SpanCaps:
-    """Caps of each span, in tokens and in calls; None: not capped."""
+    """Caps of each span, in tokens and in calls; None: not capped.
 
-    __slots__ = ("_admitted", "_calm", "_caps_ppm", "_holds", "_refused")
+    Attributes:
+        found: The last refusal has shown one that was not known, which explains those before it as well.
+    """
+
+    __slots__ = ("_admitted", "_calm", "_caps_ppm", "_greatest", "_holds", "_refused", "found")
 
     def __init__(self) -> None:
+        self.found = False
         self._caps_ppm: list[list[int | None]] = [[None] * len(SPANS_MS) for _ in _METRICS]
         self._holds = [[Hold() for _ in SPANS_MS] for _ in _METRICS]
         self._calm = [[0] * len(SPANS_MS) for _ in _METRICS]  # admitted calls since each cap was set
         self._admitted: deque[Sums] = deque(maxlen=ADMISSIONS_REMEMBERED)
+        self._greatest = GreatestSums()
         self._refused: deque[Sums] = deque(maxlen=REFUSALS_REMEMBERED)
 
     def reprice(self, ppm: int) -> None:
@@ -68,17 +79,20 @@ class SpanCaps:
         self._caps_ppm[False] = [None if cap is None else cap * ppm // PPM for cap in self._caps_ppm[False]]
         for hold in self._holds[False]:
             hold.reprice(ppm)
+        self._greatest.reprice(ppm)
         self._admitted = deque((sums.repriced(ppm) for sums in self._admitted), maxlen=ADMISSIONS_REMEMBERED)
         self._refused = deque((sums.repriced(ppm) for sums in self._refused), maxlen=REFUSALS_REMEMBERED)
 
     def record_admission(self, found: Sums) -> None:
         """Record the sums that an admitted call had found, itself included."""
         self._admitted.append(found)
+        self._greatest.record_admission(found)
 
     def withdraw_admission(self, found: Sums) -> None:
         """Forget an admission that was recorded too early: the call was refused after all."""
         if found in self._admitted:
             self._admitted.remove(found)
+            self._greatest.begin_anew(self._admitted)
 
     def raise_all(self, now_ms: int) -> None:
         """Raise each cap, since `RAISED_EVERY` calls were admitted: the longer ago it was set, the faster."""
@@ -96,6 +110,7 @@ class SpanCaps:
         `observed_ms`: how long calls have been sent. The sum over a span rises all the time until that is long enough.
         """
         self._refused.append(found)
+        self.found = False
         if len(self._admitted) < ADMISSIONS_MIN:
             return 0
         best = self._known(found)
@@ -108,6 +123,7 @@ class SpanCaps:
                     best = cap
         if best is None:
             return 0
+        self.found = self._caps_ppm[best.of_calls][best.span] is None
         self._caps_ppm[best.of_calls][best.span] = (best.least - 1) * PPM if best.of_calls else best.least * BELOW_PPM
         self._calm[best.of_calls][best.span] = 0
         self._holds[best.of_calls][best.span].begin(best.least, now_ms, isolated=True)
@@ -136,6 +152,8 @@ class SpanCaps:
         for index, least in enumerate(refused[: len(refused) - enough + 1]):
             if least > found[of_calls][span]:
                 break
+            if least * GREATEST_TIMES < self._greatest.of(span, of_calls=of_calls):
+                continue
             as_high_ppm = (len(admitted) - bisect_left(admitted, least) + 1) * PPM // (len(admitted) + 1)
             if as_high_ppm <= COMMON_PPM:
                 above = len(refused) - index

@@ -97,6 +97,18 @@ def test_caps_of_spans_hold_while_the_mirrors_are_followed() -> None:
     assert rig.ask(believed=False) == 0
 
 
+def test_a_refusal_that_has_shown_a_cap_is_reported() -> None:
+    rig = Rig()
+    rig.call(REFUSED)
+    assert rig.guide._rate is not None
+    caps = rig.guide._rate._caps
+    for told, found, reported in ((REFUSED, False, False), (REFUSED, True, True), (verdict(), True, False)):
+        call = rig.send()
+        caps.found = found  # as `SpanCaps.learn` does, which is asked of an event only
+        rig.guide._rate._cut_ms = rig.now_ms
+        assert rig.guide.record_end(call.number, call, told, rig.now_ms) is reported
+
+
 def test_the_mirror_of_a_spent_window_knows_better_than_a_second() -> None:
     """Before: each refusal by six seconds cost one, in which others took what had ceased to count."""
     rig = Rig()

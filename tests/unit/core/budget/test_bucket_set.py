@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, SECOND_MS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.bucket_set import BOUNDLESS, BucketSet
 from headrace.broker.core.budget.level_bounds import LevelBounds
@@ -157,13 +157,13 @@ def test_a_share_of_every_bucket_is_kept_for_others() -> None:
 
 def test_a_call_that_finds_out_whether_anything_is_there_can_be_paid_and_no_second_one() -> None:
     limit = counted()
-    limit.buckets.believe(LimitMetric.TOKENS, 10**6, DAY_MS, 2_000)
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, HOUR_MS // 2, 2_000)
     limit.buckets.believe(LimitMetric.REQUESTS, 500, MINUTE_MS, 2_000)
     limit.buckets.trust_no_more_than(1_000, 2_000)
     assert [level.low for level in limit.buckets.levels(2_000)] == [56_000, 1_000 + ROUNDING_TOKENS, 500]
     assert limit.buckets.payable_at(1_000, 0, 2_000) == 2_000
     limit.send(1_000, 2_000)
-    assert limit.buckets.payable_at(1_000, 0, 2_000) > 60_000
+    assert limit.buckets.payable_at(1_000, 0, 2_000) > 30_000
 
 
 def test_every_bucket_is_paid_in_what_it_counts_and_given_back_in_it() -> None:

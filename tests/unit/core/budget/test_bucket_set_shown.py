@@ -94,6 +94,17 @@ def test_a_first_refusal_does_not_empty_half_full_buckets_without_a_header(spent
     assert [level.low for level in buckets.levels(0)] == [left]
 
 
+@pytest.mark.parametrize(("spent", "left"), [(29_000, 31_006), (40_000, 1_002)])
+def test_no_refusal_empties_a_half_full_bucket_of_an_hour(spent: int, left: int) -> None:
+    """Before: refusals of a second's window emptied a day's bucket beside it: no call for 70 s (seed 90274)."""
+    sends = SentCalls()
+    buckets = BucketSet(sends)
+    reading = Reading(LimitMetric.TOKENS, 60_000, 60_000 - spent, HOUR_MS)
+    buckets.observe_headers(reading, sends.admission_order(sends.append(0, 1_000), 0, 500, 120))
+    buckets.trust_no_more_than(1_000, 500)
+    assert [level.low for level in buckets.levels(500)] == [left]
+
+
 def test_answers_correct_a_bucket_that_headers_show_so_that_it_may_be_emptied() -> None:
     sends = SentCalls()
     buckets = BucketSet(sends)

@@ -156,6 +156,17 @@ def test_refusals_of_calls_sent_before_the_cut_cut_no_more() -> None:
     assert known.share_ppm == 940_900
 
 
+def test_cuts_that_have_another_explanation_are_taken_back_and_what_was_spent_is_not() -> None:
+    known = refused_shallow()
+    known.pay(970, 0)
+    known.take_back_cuts(0)
+    assert known.share_ppm == PPM
+    assert known.payable_at(30_000, 0) == 970, "1,000 a second again"
+    level = known._bucket.level(0)
+    known.take_back_cuts(0)
+    assert (known.share_ppm, known._bucket.level(0)) == (PPM, level)
+
+
 def test_a_share_is_never_cut_below_the_least() -> None:
     assert refused_shallow(2).share_ppm == 940_900
     assert refused_shallow(500).share_ppm == SHARE_MIN_PPM

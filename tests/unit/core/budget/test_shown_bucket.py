@@ -5,7 +5,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, TOKENS, Reading
 from headrace.broker.core.answers.refill_detection import Refill, RefillEvidence, RefillPattern
 from headrace.broker.core.budget.bucket_mirror import Mirror
-from headrace.broker.core.budget.shown_bucket import ShownBucket
+from headrace.broker.core.budget.shown_bucket import RETURNED_SOON_MS, ShownBucket
 
 
 def test_a_pattern_is_known_until_mirrors_change() -> None:
@@ -49,6 +49,33 @@ def test_a_level_that_tells_more_refutes_a_period_that_is_too_long(
     assert not bucket.is_too_long(reading)
     bucket.mirror = Mirror(TOKENS, CAPACITY, DAY_MS, 0)
     assert not bucket.is_too_long(reading), "the operator, a predecessor or a refusal has stated its period"
+
+
+@pytest.mark.parametrize(
+    ("full_in_ms", "states_period", "outlasts"),
+    [(2 * HOUR_MS + 1, True, True), (2 * HOUR_MS, True, False), (2 * HOUR_MS + 1, False, False), (None, True, False)],
+)
+def test_a_bucket_that_takes_longer_to_refill_than_twice_the_period_is_another_one(
+    full_in_ms: int | None,
+    states_period: bool,  # noqa: FBT001
+    outlasts: bool,  # noqa: FBT001
+) -> None:
+    bucket = ShownBucket(CAPACITY, 0, RefillEvidence())
+    bucket.states_period = states_period
+    reading = Reading(TOKENS, 2 * CAPACITY, CAPACITY, None, full_in_ms)
+    assert not bucket.is_outlasted_by(reading), "it has no mirror"
+    bucket.mirror = Mirror(TOKENS, CAPACITY, HOUR_MS, 0)
+    assert bucket.is_outlasted_by(reading) is outlasts
+
+
+def test_a_size_that_comes_back_soon_or_twice_in_a_row_is_that_of_another_one() -> None:
+    bucket = ShownBucket(CAPACITY, 0, RefillEvidence())
+    bucket.change(2 * CAPACITY, 1_000, None)
+    assert not bucket.has_returned(3 * CAPACITY, 1_000)
+    assert bucket.has_returned(CAPACITY, 1_000 + RETURNED_SOON_MS)
+    bucket.returns = 0
+    assert not bucket.has_returned(CAPACITY, 1_001 + RETURNED_SOON_MS)
+    assert bucket.has_returned(CAPACITY, 1_001 + RETURNED_SOON_MS)
 
 
 def test_what_is_known_of_a_bucket_is_kept_when_its_size_changes() -> None:

@@ -116,6 +116,34 @@ def test_three_refusals_that_found_more_than_any_admitted_call_are_a_cap_and_two
     assert cap_of(caps, SECOND) == 980
 
 
+def test_a_cap_is_found_by_one_refusal_and_is_known_at_the_next_ones() -> None:
+    caps = admitted(SpanCaps(), SECOND)
+    assert [(caps.learn(found(SECOND, 1_000), 0, LONG_MS), caps.found) for _ in range(4)] == [
+        (0, False),
+        (0, False),
+        (3, True),
+        (4, False),
+    ]
+    caps.found = True
+    caps.learn(found(SECOND, 50), 0, LONG_MS)
+    assert not caps.found
+
+
+@pytest.mark.parametrize(("once", "is_cap"), [(3_000, True), (3_001, False)])
+def test_no_cap_is_less_than_a_third_of_what_was_admitted_lately(once: int, *, is_cap: bool) -> None:
+    """Before: refusals by others' bursts had lowered a rate, and the next ones capped ten seconds (seed 93191)."""
+    caps = admitted(SpanCaps(), SECOND, tokens=once, times=1)
+    admitted(caps, SECOND, times=ADMISSIONS_REMEMBERED)
+    assert [bool(caps.learn(found(SECOND, 1_000), 0, LONG_MS)) for _ in range(3)][-1] is is_cap
+
+
+def test_an_admission_that_was_none_lets_a_span_be_capped() -> None:
+    caps = admitted(SpanCaps(), SECOND)
+    caps.record_admission(found(SECOND, 9_000))
+    caps.withdraw_admission(found(SECOND, 9_000))
+    assert [bool(caps.learn(found(SECOND, 1_000), 0, LONG_MS)) for _ in range(3)][-1]
+
+
 def test_the_cap_is_just_below_the_least_that_was_refused() -> None:
     assert cap_of(capped(refused=1_000), SECOND) == 980
 
@@ -167,7 +195,7 @@ def test_the_span_that_explains_best_is_capped() -> None:
 
 
 def test_admissions_of_long_ago_are_forgotten() -> None:
-    caps = admitted(SpanCaps(), SECOND, tokens=5_000, times=ADMISSIONS_REMEMBERED)
+    caps = admitted(SpanCaps(), SECOND, tokens=2_000, times=ADMISSIONS_REMEMBERED)
     admitted(caps, SECOND, times=ADMISSIONS_REMEMBERED)
     assert [bool(caps.learn(found(SECOND, 1_000), 0, LONG_MS)) for _ in range(3)][-1]
 
