@@ -34,7 +34,6 @@ RETURNED_SOON_MS: Final = 30_000  # and that takes longer: a return within this 
 TURNS_UNSHOWN_MS: Final = 75_000  # until one of them is dropped: it may be the emptiest once in a window of a minute
 TURNS_MAX: Final = 16  # beyond these the one that was shown longest ago is dropped: each call is paid from all
 OTHERS_PARTS: Final = FAR_PARTS - 1  # of `FAR_PARTS` of a short window: others that take more show another limit
-
 ANEW_MS: Final = 600_000  # until what levels disproved is judged anew once more, as calls are charged by another law
 
 _Name = tuple[LimitMetric, int | None, bool]
@@ -88,6 +87,7 @@ class ShownBuckets:
         charged = order.index < 0 or self._sends.amounts[reading.metric][order.index] > 0
         pattern = header.evidence.observe(told or reading, order.sent_ms, order.now_ms, charged=charged)
         mirror = header.mirror
+        header.judge_renewal(reading, order, self._sends)
         header.states_period = header.states_period or pattern is not None or reading.period_ms is not None
         is_of_account = reading.metric is LimitMetric.TOKENS and not project
         if pattern is not None and is_of_account and self.token_capacity in {None, reading.capacity}:
@@ -277,16 +277,17 @@ class ShownBuckets:
         if not mirror.adopt_capacity(capacity, order.number, order.now_ms) or remaining is None:
             return None
         is_short = mirror.period_ms <= SHORT_MS
-        on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
-        on_trial = on_trial or (is_short and isinstance(mirror, FixedWindowMirror | TwoCounterMirror))
-        error = mirror.observe(remaining, order, self._sends)
-        self.others.observe(mirror.metric, error, order.now_ms, proven=mirror.by_others and not is_short)
-        if on_trial and error is not None and error * FAR_PARTS < -capacity:
-            return self._disprove(mirror, remaining, order)
-        if isinstance(mirror, FixedWindowMirror | TwoCounterMirror) and mirror.doubt.observe(
-            mirror.begun_ms(order.sent_ms), mirror.period_ms, capacity, error, all_count=mirror.refill is Refill.TWO
-        ):
-            return self._disprove(mirror, remaining, order)
+        if not isinstance(mirror, FixedWindowMirror | TwoCounterMirror):
+            error = mirror.observe(remaining, order, self._sends)
+            self.others.observe(mirror.metric, error, order.now_ms, proven=mirror.by_others and not is_short)
+        else:
+            header = next(shown for shown in self._headers.values() if shown.mirror is mirror)
+            at_once = is_short or (isinstance(mirror, FixedWindowMirror) and mirror.on_trial)
+            error, trusted = mirror.observe(remaining, order, self._sends), header.begins_anew
+            proven = mirror.by_others and (trusted or not is_short)
+            self.others.observe(mirror.metric, error, order.now_ms, proven=proven, trusted=trusted)
+            if header.is_disproved(mirror, error, mirror.begun_ms(order.sent_ms), at_once=at_once):
+                return self._disprove(mirror, remaining, order)
         if is_short and isinstance(mirror, SlidingWindowMirror) and mirror.others * FAR_PARTS > capacity * OTHERS_PARTS:
             return self._disprove(mirror, remaining, order, odd=True)
         return error
