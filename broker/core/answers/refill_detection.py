@@ -106,6 +106,7 @@ class RefillEvidence:
 
     Attributes:
         has_risen: What is left has risen between two marks, so that it is not one counter.
+        close_phase: The marks, if all of the last ones lie at one phase, as only those of counters do.
     """
 
     def __init__(self) -> None:
@@ -127,6 +128,7 @@ class RefillEvidence:
         self._is_inexact = False  # no period agrees with all figures as they are stated
         self._rising: RisingLevel | None = None  # what levels tell between marks, once it is no bucket
         self.has_risen = self._is_fine = False
+        self.close_phase: Phase | None = None
 
     def observe(
         self, reading: Reading, sent_ms: int, now_ms: int, *, charged: bool = True, fine: bool = False
@@ -170,7 +172,7 @@ class RefillEvidence:
         if self._bucket.empty:
             self._phase = self._phase or WindowPhase()
             self._phase.observe(sent_ms + full_in_ms)
-        coarse = self._coarse_bucket()
+        coarse, self.close_phase = self._coarse_bucket(), None
         self._believed = pattern = coarse or self._belief(now_ms)
         is_exact = coarse is None and pattern is not None and pattern.refill is BUCKET
         self._agreed = self._agreed + 1 if is_exact else 0
@@ -195,11 +197,15 @@ class RefillEvidence:
         """Exclude a pattern that the levels have disproved, whatever the times say."""
         self._ruled_out |= {refill}
 
+    def believe_anew(self) -> None:
+        """Exclude one counter no longer, nor a sliding window: levels of many windows fit the former."""
+        self._ruled_out -= {FIXED, Refill.SLIDING}
+
     def _observe_newest(self, sent_ms: int, full_in_ms: int, remaining: int) -> None:
         if not self._bucket.empty and FIXED not in self._ruled_out:
             return
         self._newest = self._newest or NewestMarks()
-        self._newest.observe(sent_ms, full_in_ms, remaining, self._window_ms())
+        self._newest.observe(sent_ms, full_in_ms, remaining, self.window_ms)
         if FIXED in self._ruled_out:
             self._newest_mark = self._newest.middle(sent_ms + full_in_ms)
 
@@ -222,7 +228,7 @@ class RefillEvidence:
 
     def _observe_rise(self, sent_ms: int, now_ms: int, full_in_ms: int, remaining: int) -> None:
         """Rule one counter out once what is left has risen between its marks; of a short window, answers may be old."""
-        window_ms, believed = self._window_ms(), self._believed
+        window_ms, believed = self.window_ms, self._believed
         is_counter = self._bucket.empty or (believed is not None and believed.refill is FIXED)
         if not is_counter or self.has_risen or window_ms <= SHORT_MS:
             return
@@ -269,7 +275,7 @@ class RefillEvidence:
             # a shorter time, rounded up, looks the same
             loose = period_ms <= SHORT_MS and period_ms % SECOND_MS == 0 and not self._is_fine
             pattern = RefillPattern(Refill.SLIDING, period_ms, loose=loose)
-        elif self._window_ms() <= SHORT_MS:
+        elif self.window_ms <= SHORT_MS:
             # any other window has a longer `reset` meanwhile, or passes its mark; a call may be a second on its way
             pattern = self._short_window(now_ms) if self._last_ms - self._first_ms > SHORT_MS + SECOND_MS else None
         else:
@@ -284,7 +290,7 @@ class RefillEvidence:
         One counter's mark is that of the last calls by their sending, or else the latest that answers allow: it holds
         nothing before its mark. Two count on at theirs, so these are those of the newest levels.
         """
-        period_ms = self._window_ms()
+        period_ms = self.window_ms
         if FIXED not in self._ruled_out:
             phase = self._next_mark(period_ms, now_ms) if period_ms <= CLOSE_MAX_MS else None
             if phase is not None:
@@ -302,7 +308,7 @@ class RefillEvidence:
         """
         assert self._phase is not None, "what is no bucket has marks"
         assert self._newest is not None, "what is no bucket has marks"
-        phase = self._phase.next_mark(period_ms, now_ms)
+        self.close_phase = phase = self._phase.next_mark(period_ms, now_ms)
         is_close = phase is not None and (self._newest.is_whole or phase.spread_ms * WIDE_PARTS <= period_ms)
         return phase if is_close or FIXED in self._ruled_out else self._newest.next_mark(now_ms) or phase
 
@@ -312,19 +318,19 @@ class RefillEvidence:
         Levels may disprove one pattern after another: one counter, then two, then a sliding window. What is left is a
         bucket, which is corrected by each answer.
         """
-        period_ms = self._window_ms()
+        period_ms = self.window_ms
+        phase = self._next_mark(period_ms, now_ms)
         if Refill.SLIDING in self._ruled_out:
             return RefillPattern(BUCKET, period_ms)
-        disproved = self._ruled_out.issuperset(_COUNTERS)
-        phase = None if disproved else self._next_mark(period_ms, now_ms)
-        if phase is None:
+        if phase is None or self.is_disproved:
             return RefillPattern(Refill.SLIDING, period_ms, loose=True)
         if FIXED in self._ruled_out:
             return RefillPattern(Refill.TWO, period_ms, phase.mark_ms, phase.spread_ms, loose=True)
         return RefillPattern(FIXED, period_ms, phase.mark_ms, phase.spread_ms)
 
-    def _window_ms(self) -> int:
-        """Return the period that is named, else the shortest usual one that is about as long as the longest `reset`.
+    @property
+    def window_ms(self) -> int:
+        """The period that is named, else the shortest usual one that is about as long as the longest `reset`.
 
         A header may be some seconds old. Of a window, its marks matter more than its length.
         """

@@ -91,8 +91,7 @@ class AdmissionGuide:
         self._delayed = _NONE_DELAYED  # mirrors whose delay was long, when this was asked last
         self._is_guess = False
         self._credible: int | None = None  # no more tokens a minute are believed
-        self._overloaded_until_ms = now_ms
-        self._next_compare_ms = now_ms
+        self._overloaded_until_ms = self._next_compare_ms = now_ms
         self._windows_made = 0
         self._held_by: dict[AnyMirror, int] = {}  # the mirrors that have held calls back lately, and when last
         self._kept: dict[int, int] = {}  # the shares that held calls had to leave lately, and when last
@@ -232,8 +231,8 @@ class AdmissionGuide:
             return False
         self._buckets.missing.withdraw()
         self._doubted = DoubtedMirrors(self._buckets)
-        if self._buckets.shows_tokens:  # which answers go on to correct: what they foresee in a trial tells
-            self._trust.watch_mirrors()
+        if self._buckets.shows_tokens:
+            self._trust.watch_mirrors()  # answers go on to correct them: what they foresee in a trial tells
         steady = lately.refused_ppm < REFUSED_FEW_PPM and lately.waited_ms >= STEADY_MS
         self._credible = TIMES_ACHIEVED * lately.per_minute if steady and lately.started >= CALLS_MIN else None
         self._begin_rate(self._trust.sought or (lately.per_minute if steady else 0), now_ms)

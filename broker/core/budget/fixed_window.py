@@ -11,7 +11,7 @@ from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.charge_rounding import charge_rounding
-from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, RenewalDoubt
+from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, NEAR_PARTS, RenewalDoubt
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.sliding_sum import SlidingSum
 from headrace.broker.core.budget.sliding_window import FINE_MS, PROMPT_MS
@@ -124,11 +124,11 @@ class FixedWindowMirror:
     def observe(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> int | None:
         """Process an answer: `remaining` was left when its call was admitted. Return the result of Mirror.observe."""
         self._renew(order.now_ms)
-        self.by_others = False  # of this window alone it is known
         if self.spread_ms is not None and self.spread_ms < order.delay_ms:
             order = sends.admission_order(order.number, order.sent_ms, order.now_ms, self.spread_ms, order.age_ms)
         self._recent.span_ms = order.delay_ms
         index, first, last = order.index, order.first, order.last
+        self.by_others = self._has_others(remaining, order, sends)
         if index < 0:
             return None
         if order.sent_ms < self._begun_ms:
@@ -149,7 +149,7 @@ class FixedWindowMirror:
                 return None
             low = min(low, self._low)
         error = low - self._high if low > self._high else min(0, high - self._low)
-        self.by_others = -error > sends.counted_late(self.metric, order, self.period_ms, DELAY_MAX_MS)
+        self.by_others |= -error > sends.counted_late(self.metric, order, self.period_ms, DELAY_MAX_MS)
         if error:
             self._set_by = max(self._set_by, order.number)
             near = abs(error) * FAR_PARTS <= self.capacity  # others may have taken that of a window that began anew
@@ -199,6 +199,18 @@ class FixedWindowMirror:
             least += amounts[bisect_left(times_ms, begun_ms) : order.first]
         high = self.capacity + self.step - 1 - sum(least) + rounding * len(least)
         return remaining - low if remaining < low else max(0, remaining - high)
+
+    def _has_others(self, remaining: int, order: AdmissionOrder, sends: SentCalls) -> bool:
+        """Return whether much more of the window of a call was used than all calls may have taken that we had sent."""
+        if self.spread_ms is None or order.age_ms or order.index < 0:
+            return False
+        begun_ms = order.sent_ms - (order.sent_ms - self._begun_ms) % self.period_ms
+        first = bisect_left(sends.sent_ms, begun_ms - order.delay_ms)
+        if sends.forgotten and not first:
+            return False
+        ours = sends.amounts[self.metric][first : order.last]
+        used = self.capacity - remaining - self.step
+        return (used - sum(ours) - charge_rounding(self.metric) * len(ours)) * NEAR_PARTS > self.capacity
 
     def _least_left(self, order: AdmissionOrder, begun_ms: int, sends: SentCalls) -> int:
         """Return the least that was left in the window of a call, which began then, or in a former one.

@@ -61,6 +61,7 @@ class MirrorTrust:
         "_base",
         "_beaten",
         "_counted",
+        "_explained",
         "_foreseen",
         "_held",
         "_held_long",
@@ -104,17 +105,15 @@ class MirrorTrust:
         self._refused_in_a_row = 0  # calls that were sent when the refusal before was known
         self._row_ms = _NEVER_MS  # when the first of them was refused
         self._told_ms, self._repriced_ms = 0, now_ms
-        self._next_trial_ms = self._next_more_ms = 0
-        self._trial_every_ms, self._more_every_ms = TRIAL_FIRST_MS, MORE_FIRST_MS
+        self._next_trial_ms = self._next_more_ms = self._next_review_ms = self._next_return_ms = 0
+        self._trial_every_ms = self._return_every_ms = TRIAL_FIRST_MS
+        self._more_every_ms = MORE_FIRST_MS
         self._beaten: int | None = None  # the utility of the mirrors, when the measurements won
-        self._next_review_ms = 0
         self._in_debt = False  # the mirrors are followed again, and have not allowed a call yet
         self._last_trial = NO_TRIAL
-        self._next_return_ms = 0
-        self._return_every_ms = TRIAL_FIRST_MS
         self._foreseen: deque[bool] | None = None  # of the last events, while measurements are followed
         self._held: deque[bool] | None = None  # of the last admitted calls
-        self._renewed = False  # the mirrors have been replaced since they were doubted
+        self._renewed = self._explained = False  # the mirrors were replaced since they were doubted; refusals told how
 
     @property
     def tries(self) -> bool:
@@ -310,7 +309,8 @@ class MirrorTrust:
         """Let mirrors return in the place of doubted ones; those that refusals have `explained` amid a trial too."""
         self._renewed = self.measures_since_ms is not None
         if self._renewed and (explained or self._held is not None):
-            self._watch_mirrors()
+            self._explained, self._held = explained, None
+            self.watch_mirrors()
 
     def _lags(self, bounds: Sequence[Bound], now_ms: int) -> bool:
         """Return whether nothing was sent for too long, or less than what the first limit, and the others, explain."""
@@ -385,7 +385,7 @@ class MirrorTrust:
         self._trial_every_ms = min(TRIAL_MAX_MS, 2 * self._trial_every_ms)
         self._next_return_ms = now_ms + self._return_every_ms
         self._return_every_ms = min(TRIAL_MAX_MS, 2 * self._return_every_ms)
-        self._refused_in_a_row, self._renewed = 0, False
+        self._refused_in_a_row, self._renewed, self._explained = 0, False, False
         self._foreseen = self._held = self._beaten = None
         self._base, self._marks = replace(self._all), None
         self._in_debt = True
@@ -393,7 +393,7 @@ class MirrorTrust:
     def _reconsider(self) -> None:
         """Follow the mirrors again if they foresee what the server does."""
         held, foreseen = self._held, self._foreseen
-        if held is None or foreseen is None or len(held) < FORESEEN_CALLS or self.tries:
+        if held is None or foreseen is None or len(held) < FORESEEN_CALLS or (self.tries and not self._explained):
             return
         foresee = self._renewed or (len(foreseen) >= FORESEEN_MIN and 4 * sum(foreseen) >= 3 * len(foreseen))
         if foresee and sum(held) <= HELD_BACK_MAX and self._sent_ms >= self._next_return_ms:

@@ -2,8 +2,9 @@
 
 A window that has less left than our own charges explain, by more than the longest delay could, has others' charges in
 it; or its mirror is wrong. A wrong one is contradicted all the time, and others' bursts contradict one answer each. So
-others have spent if most answers of late agreed. Buckets tell nothing: delays and refill blur them. Nor do windows of a
-second or two: most of what arrives in them is never told in time, and refusals are a doubt.
+others have spent if most answers of late agreed. Buckets tell nothing: delays and refill blur them. Of windows of a
+second or two only counters whose levels prove that they begin anew do (`RenewalBalance`): most of what arrives in
+others is never told in time, and refusals are a doubt.
 """
 
 from typing import Final
@@ -29,14 +30,19 @@ class OthersEvidence:
         self._agreed: dict[LimitMetric, int] = {}
         self._until_ms: dict[LimitMetric, int] = {}
 
-    def observe(self, metric: LimitMetric, error: int | None, now_ms: int, *, proven: bool) -> None:
-        """Process the error of a mirror (see `Mirror.observe`); `proven`: no delay explains that it fell short."""
-        agreed, self.by_others = self._agreed.get(metric, 0), False
+    def observe(
+        self, metric: LimitMetric, error: int | None, now_ms: int, *, proven: bool, trusted: bool = False
+    ) -> None:
+        """Process the error of a mirror (see `Mirror.observe`).
+
+        `proven`: no delay explains that it fell short; `trusted`: the mirror is known to be right.
+        """
+        agreed, self.by_others = self._agreed.get(metric, 0), proven and trusted
         if error == 0:
             self._agreed[metric] = min(AGREED_MAX, agreed + 1)
         elif error is not None and error < 0:
             self._agreed[metric] = max(0, agreed - CONTRADICTED)
-            self.by_others = proven and agreed > CONTRADICTED
+            self.by_others = proven and (trusted or agreed > CONTRADICTED)
         if self.by_others:
             self._until_ms[metric] = now_ms + STAY_MS
 

@@ -5,11 +5,16 @@ taken much of one, or calls have been priced wrongly. But one level is enough so
 in the new window: others cannot have taken as much by then, and two counters explain it. And so is one, whatever was
 sent, of which two counters explain just what is missing. That holds until a window has begun anew after one that was
 spent, which two counters never do.
+
+Of a second or two, a burst of others' takes as much as counts of the former window. There the levels of many windows
+tell: those that two counters cannot leave, and those that one explains only by others (`RenewalBalance`).
 """
 
+from bisect import bisect_left
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import Reading
+from headrace.broker.core.answers.window_phase import Phase
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 
 SHORT_MIN: Final = 2  # windows in a row
@@ -20,6 +25,9 @@ SMALL_PARTS: Final = 16  # of a capacity, one part in so many may be missing by 
 EXACT_PARTS: Final = 128  # of a capacity: more may, but not what two counters explain to one part in so many
 OLD_MS: Final = 2_000  # levels may be so old, or one part in so many of the window if that is less
 OLD_PARTS: Final = 8
+BALANCE_MAX: Final = 16  # beyond which levels count no more: a law may have been wrong meanwhile
+BALANCE_SURE: Final = 8  # from which on what was disproved before is believed again
+ANEW_WEIGHT: Final = 2  # others never make two counters look like one; bursts of theirs make one look like two
 
 
 class RenewalDoubt:
@@ -72,3 +80,42 @@ class RenewalDoubt:
         if used * FAR_PARTS <= capacity or this * NEAR_PARTS > capacity or missing * FAR_PARTS <= capacity:
             return False
         return abs(missing - last) * NEAR_PARTS <= capacity
+
+
+class RenewalBalance:
+    """What levels of a short window tell whose marks lie at one phase: that it begins anew there, or counts on.
+
+    Attributes:
+        balance: Positive: they fit one counter, and two would have left less; negative: they fit two.
+    """
+
+    __slots__ = ("balance",)
+
+    def __init__(self) -> None:
+        self.balance = 0
+
+    def observe(self, reading: Reading, phase: Phase, period_ms: int, order: AdmissionOrder, sends: SentCalls) -> None:
+        """Compare what an answer states with what either kind of window counts of our calls."""
+        spread_ms, left_ms = phase.spread_ms, reading.full_in_ms
+        if left_ms is None or order.index < 0:
+            return
+        begun_ms = order.sent_ms + left_ms - period_ms
+        if (phase.mark_ms - begun_ms) % period_ms > spread_ms:
+            return  # an old level
+        times_ms, amounts = sends.sent_ms, sends.amounts[reading.metric]
+        if sends.forgotten and times_ms[0] > begun_ms - period_ms - spread_ms:
+            return
+
+        def sent(from_ms: int, until_ms: int) -> int:
+            return sum(amounts[bisect_left(times_ms, from_ms) : bisect_left(times_ms, until_ms)])
+
+        this = max(sent(begun_ms + spread_ms, order.sent_ms - spread_ms), amounts[order.index])
+        this_most = sent(begun_ms - spread_ms, order.sent_ms + spread_ms)
+        both = this + sent(begun_ms - period_ms + spread_ms, begun_ms - spread_ms) * left_ms // period_ms
+        both_most = this_most + sent(begun_ms - period_ms - spread_ms, begun_ms + spread_ms) * left_ms // period_ms
+        used, capacity = reading.capacity - reading.remaining, reading.capacity
+        near, far = capacity // NEAR_PARTS, capacity // FAR_PARTS
+        if this - near <= used <= this_most + near and both > used + far:
+            self.balance = min(BALANCE_MAX, self.balance + ANEW_WEIGHT)
+        elif used > this_most + far and both - near <= used <= both_most + near:
+            self.balance = max(-BALANCE_MAX, self.balance - 1)

@@ -4,9 +4,13 @@ from copy import deepcopy
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, Reading
-from headrace.broker.core.answers.refill_detection import RefillEvidence, RefillPattern
+from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, RefillEvidence, RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
+from headrace.broker.core.budget.renewal_doubt import BALANCE_SURE, FAR_PARTS, RenewalBalance
+from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
+from headrace.broker.core.budget.two_counters import TwoCounterMirror
 
 TELLING_PARTS: Final = 4  # a level tells a period if at least one part in so many of the limit is used
 OUTLASTING_TIMES: Final = 2  # times may be rounded up
@@ -32,6 +36,7 @@ class ShownBucket:
         shown_ms: When it was shown last, if it is shown by turns.
         rounding: How its figures are rounded; None: there was but one.
         states_period: Answers have shown its period; otherwise that is assumed.
+        renewals: Whether it begins anew at marks, as the levels of a short window tell.
     """
 
     __slots__ = (
@@ -44,6 +49,7 @@ class ShownBucket:
         "known",
         "made",
         "mirror",
+        "renewals",
         "returns",
         "rounding",
         "shown_ms",
@@ -62,6 +68,46 @@ class ShownBucket:
         self.made = 0
         self.states_period = False
         self.rounding: Rounding | None = None
+        self.renewals = RenewalBalance()
+
+    def judge_renewal(self, reading: Reading, order: AdmissionOrder, sends: SentCalls) -> None:
+        """Learn whether a short window with marks begins anew there; believe again what was disproved wrongly."""
+        phase = self.evidence.close_phase
+        if phase is None or self.evidence.window_ms > SHORT_MS:
+            return
+        self.renewals.observe(reading, phase, self.evidence.window_ms, order, sends)
+        if self.renewals.balance >= BALANCE_SURE:
+            self.evidence.believe_anew()
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether it is a short counter, and levels fit it that two counters could not leave."""
+        is_short = isinstance(self.mirror, FixedWindowMirror) and self.mirror.period_ms <= SHORT_MS
+        return is_short and self.renewals.balance > 0
+
+    def has_not_begun_anew(self, reading: Reading, order: AdmissionOrder, sends: SentCalls, *, estimates: bool) -> bool:
+        """Return whether answers show that a counter is none; of a short window, they may be of former ones.
+
+        `estimates`: it may be estimated by two counters.
+        """
+        mirror = self.mirror
+        if not isinstance(mirror, FixedWindowMirror) or mirror.period_ms <= SHORT_MS:
+            return False
+        if self.evidence.has_risen:
+            return True
+        return estimates and mirror.doubt.counts_former(reading, mirror.period_ms, order, sends)
+
+    def is_disproved(
+        self, mirror: FixedWindowMirror | TwoCounterMirror, error: int | None, begun_ms: int, *, at_once: bool
+    ) -> bool:
+        """Return whether the error of an answer to a call of the window that began then disproves its mirror.
+
+        `at_once`: one that is far short does.
+        """
+        is_far = at_once and error is not None and error * FAR_PARTS < -mirror.capacity
+        all_count = mirror.refill is Refill.TWO
+        doubted = mirror.doubt.observe(begun_ms, mirror.period_ms, mirror.capacity, error, all_count=all_count)
+        return (is_far or doubted) and not self.begins_anew
 
     def knows(self, pattern: RefillPattern, made: int) -> bool:
         """Return whether its mirror follows this pattern, and no mirror was added or dropped since."""
@@ -85,7 +131,8 @@ class ShownBucket:
         What there was is kept, for it may prove to be another bucket that holds this.
         """
         self.former_evidence = deepcopy(self.evidence) if evidence is None else self.evidence
-        self.evidence = evidence or self.evidence
+        if evidence is not None:
+            self.evidence, self.renewals = evidence, RenewalBalance()
         self.former, self.capacity, self.changed_ms = self.capacity, capacity, now_ms
         self.rounding = Rounding()
 

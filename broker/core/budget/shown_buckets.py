@@ -32,7 +32,6 @@ PROJECT_UNSHOWN_MAX: Final = 3  # answers in a row that show the account's bucke
 TURNS_UNSHOWN_MS: Final = 75_000  # until one of them is dropped: it may be the emptiest once in a window of a minute
 TURNS_MAX: Final = 16  # beyond these the one that was shown longest ago is dropped: each call is paid from all
 OTHERS_PARTS: Final = FAR_PARTS - 1  # of `FAR_PARTS` of a short window: others that take more show another limit
-
 ANEW_MS: Final = 600_000  # until what levels disproved is judged anew once more, as calls are charged by another law
 
 _Name = tuple[LimitMetric, int | None, bool]
@@ -89,6 +88,7 @@ class ShownBuckets:
             told or reading, order.sent_ms, order.now_ms, charged=charged, fine=self.has_fine_times
         )
         mirror = header.mirror
+        header.judge_renewal(reading, order, self._sends)
         header.states_period = header.states_period or pattern is not None or reading.period_ms is not None
         is_of_account = reading.metric is LimitMetric.TOKENS and not project
         if pattern is not None and is_of_account and self.token_capacity in {None, reading.capacity}:
@@ -102,7 +102,7 @@ class ShownBuckets:
                     mirror.take_as_proven()
             if pattern is not None and self._mirrors.is_alone(mirror):
                 header.known, header.made = pattern, self._mirrors.made
-        if self._has_not_begun_anew(header, reading, mirror, order):
+        if header.has_not_begun_anew(reading, order, self._sends, estimates=self._estimates):
             return self._disprove(mirror, reading.remaining - later, order)
         self._round(header, reading, mirror, order)
         if header.states_period and reading.metric is LimitMetric.TOKENS and mirror.period_ms <= MINUTE_MS:
@@ -121,16 +121,6 @@ class ShownBuckets:
             amounts = self._sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
             header.rounding.observe(reading.remaining, *amounts, used=reading.capacity - reading.remaining)
             mirror.step = header.rounding.step
-
-    def _has_not_begun_anew(
-        self, header: ShownBucket, reading: Reading, mirror: AnyMirror, order: AdmissionOrder
-    ) -> bool:
-        """Return whether answers show that a counter is none; of a short window, they may be of former ones."""
-        if not isinstance(mirror, FixedWindowMirror) or mirror.period_ms <= SHORT_MS:
-            return False
-        return header.evidence.has_risen or (
-            self._estimates and mirror.doubt.counts_former(reading, mirror.period_ms, order, self._sends)
-        )
 
     @property
     def age_ms(self) -> int:
@@ -282,16 +272,17 @@ class ShownBuckets:
         if not mirror.adopt_capacity(capacity, order.number, order.now_ms) or remaining is None:
             return None
         is_short = mirror.period_ms <= SHORT_MS
-        on_trial = isinstance(mirror, FixedWindowMirror) and mirror.on_trial
-        on_trial = on_trial or (is_short and isinstance(mirror, FixedWindowMirror | TwoCounterMirror))
-        error = mirror.observe(remaining, order, self._sends)
-        self.others.observe(mirror.metric, error, order.now_ms, proven=mirror.by_others and not is_short)
-        if on_trial and error is not None and error * FAR_PARTS < -capacity:
-            return self._disprove(mirror, remaining, order)
-        if isinstance(mirror, FixedWindowMirror | TwoCounterMirror) and mirror.doubt.observe(
-            mirror.begun_ms(order.sent_ms), mirror.period_ms, capacity, error, all_count=mirror.refill is Refill.TWO
-        ):
-            return self._disprove(mirror, remaining, order)
+        if not isinstance(mirror, FixedWindowMirror | TwoCounterMirror):
+            error = mirror.observe(remaining, order, self._sends)
+            self.others.observe(mirror.metric, error, order.now_ms, proven=mirror.by_others and not is_short)
+        else:
+            header = next(shown for shown in self._headers.values() if shown.mirror is mirror)
+            at_once = is_short or (isinstance(mirror, FixedWindowMirror) and mirror.on_trial)
+            error, trusted = mirror.observe(remaining, order, self._sends), header.begins_anew
+            proven = mirror.by_others and (trusted or not is_short)
+            self.others.observe(mirror.metric, error, order.now_ms, proven=proven, trusted=trusted)
+            if header.is_disproved(mirror, error, mirror.begun_ms(order.sent_ms), at_once=at_once):
+                return self._disprove(mirror, remaining, order)
         if is_short and isinstance(mirror, SlidingWindowMirror) and mirror.others * FAR_PARTS > capacity * OTHERS_PARTS:
             return self._disprove(mirror, remaining, order, odd=True)
         return error

@@ -8,7 +8,7 @@ A refusal's wait is kept if the mirrors explain it, and tested by a single call 
 
 from typing import NamedTuple
 
-from headrace.broker.core.answers.refill_detection import BUCKET, SHORT_MS
+from headrace.broker.core.answers.refill_detection import BUCKET, FIXED, SHORT_MS
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_guide import AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet
@@ -89,8 +89,12 @@ class StatedPause:
         return not self._is_spent_window(call, now_ms)
 
     def _is_spent_window(self, call: Reservation, now_ms: int) -> bool:
-        """Return whether the mirror of a window cannot pay for such a call; of a second, it does not know enough."""
-        windows = (mirror for mirror in self._buckets if mirror.refill is not BUCKET and mirror.period_ms > SHORT_MS)
+        """Return whether the mirror of a window cannot pay for such a call; a short one must begin anew."""
+        windows = (
+            mirror
+            for mirror in self._buckets
+            if mirror.refill is FIXED or (mirror.refill is not BUCKET and mirror.period_ms > SHORT_MS)
+        )
         return any(mirror.payable_at(call.amount(mirror.metric), 0, now_ms) > now_ms for mirror in windows)
 
     def reconsider(self, now_ms: int) -> bool:

@@ -101,3 +101,31 @@ def test_marks_of_whole_seconds_are_all_counted_though_they_lie_far_apart() -> N
     assert pattern is not None
     assert pattern.refill is Refill.FIXED
     assert 900 < pattern.mark_ms % 6_000 < 1_200, "the latest of all"
+
+
+def test_where_the_marks_of_a_short_window_lie_is_known_whatever_levels_have_disproved() -> None:
+    disproved = (Refill.FIXED, Refill.TWO, Refill.SLIDING)
+    for count in range(len(disproved) + 1):
+        listener = Listener(took_ms=3_000)
+        for refill in disproved[:count]:
+            listener.evidence.rule_out(refill)
+        for call in range(12):
+            listener.hear(1_000 * (1 + call % 5), SECOND_MS - 370 * call % SECOND_MS, 370 * call)
+        phase = listener.evidence.close_phase
+        assert phase is not None
+        assert phase.mark_ms % SECOND_MS == 1
+        assert [refill in listener.evidence._ruled_out for refill in disproved] == [each < count for each in range(3)]
+        listener.evidence.believe_anew()
+        assert [refill in listener.evidence._ruled_out for refill in disproved] == [False, count > 1, False]
+        listener.hear(1_000, MINUTE_MS, 6_000)
+        assert listener.evidence.close_phase is None
+
+
+def test_marks_that_old_headers_show_elsewhere_do_not_lie_at_one_phase() -> None:
+    """Levels of such headers do not tell what a window counts (seed 93214)."""
+    evidence = RefillEvidence()
+    for call in range(40):
+        sent_ms = 370 * call
+        shown = reading(1_000 * (1 + call % 5), SECOND_MS - (sent_ms - 611 * (call % 4)) % SECOND_MS)
+        evidence.observe(shown, sent_ms, sent_ms + 3_000)
+    assert evidence.close_phase is None

@@ -4,7 +4,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
-from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
 from headrace.broker.core.budget.sliding_window import PROMPT_MS
 
 SECOND, SPREAD, DELAY, CALLS = 1_000, 40, 1_000, 10
@@ -123,6 +123,39 @@ def test_that_others_have_spent_is_not_said_again_by_the_next_answer_of_a_former
     assert short.mirror.by_others
     assert short.hear(3, number, 4_000) == -2
     assert not short.mirror.by_others
+
+
+@pytest.mark.parametrize(
+    ("used", "age_ms", "spread_ms", "by_others"),
+    [(6, 0, SPREAD, True), (4, 0, SPREAD, False), (6, 10, SPREAD, False), (6, 0, None, False)],
+)
+def test_others_have_taken_what_is_used_beyond_all_that_was_sent_though_no_answer_is_contradicted(
+    used: int,
+    age_ms: int,
+    spread_ms: int | None,
+    by_others: bool,  # noqa: FBT001
+) -> None:
+    """Before: a refusal after a burst of others' told nothing, since the wave it came in would have used the same."""
+    short = Short(spread_ms)
+    number = short.send(1_100, *[1_150] * 8)
+    for refused in range(1, 8):
+        short.sends.strike(refused)
+        short.mirror.refund(1, refused, 1_200)
+    short.hear(used, number, 1_220, age_ms=age_ms)
+    assert short.mirror.corrections == 0
+    assert short.mirror.by_others is by_others
+
+
+def test_of_a_window_whose_calls_are_forgotten_it_is_not_known_who_used_it() -> None:
+    short, sent = Short(), 2 * SENDS_MAX
+    short.send(*[1_100] * sent)
+    for number in range(sent):
+        short.sends.strike(number)
+    for by_others in (True, False):
+        order = short.sends.admission_order(short.sends.count - 1, 1_100, 1_200, DELAY)
+        short.mirror.observe(CALLS - 9, order, short.sends)
+        assert short.mirror.by_others is by_others
+        short.send(1_100)  # half of them are forgotten
 
 
 def test_a_level_stays_as_old_as_it_is_where_the_spread_of_the_marks_is_known() -> None:

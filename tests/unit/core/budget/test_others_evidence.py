@@ -34,3 +34,12 @@ def test_others_who_have_spent_are_taken_to_spend_for_a_minute() -> None:
     assert evidence.spend(TOKENS, 9 + STAY_MS - 1)
     assert not evidence.spend(TOKENS, 9 + STAY_MS)
     assert not evidence.spend(REQUESTS, 9)
+
+
+def test_of_a_mirror_that_is_known_to_be_right_one_answer_proves_others() -> None:
+    for error in (-500, 0, 500, None):
+        evidence = OthersEvidence()
+        evidence.observe(TOKENS, error, 0, proven=True, trusted=True)
+        assert evidence.by_others
+        evidence.observe(TOKENS, error, 0, proven=False, trusted=True)
+        assert not evidence.by_others

@@ -3,14 +3,18 @@
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import TOKENS, Reading
+from headrace.broker.core.answers.window_phase import Phase
 from headrace.broker.core.budget.renewal_doubt import (
+    ANEW_WEIGHT,
+    BALANCE_MAX,
     EXACT_PARTS,
     FAR_PARTS,
     OLD_MS,
     OLD_PARTS,
+    RenewalBalance,
     RenewalDoubt,
 )
-from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.sent_calls import SENDS_MAX, SentCalls
 
 PERIOD, CAPACITY = 6_000, 1_000
 FAR = -CAPACITY // FAR_PARTS - 1
@@ -133,3 +137,65 @@ def test_a_level_that_may_be_an_old_one_of_this_window_does_not_show_that_it_beg
     doubt = RenewalDoubt()
     assert not counts(0, at_ms=2 * PERIOD - 1, doubt=doubt)
     assert counts(900, doubt=doubt)
+
+
+SECOND, SPREAD = 1_000, 40
+
+
+def balance(used: int, *, last: int = 900, this: int = 100, into_ms: int = 200, late_ms: int = 0, more: int = 0) -> int:
+    """The balance after one level `into_ms` after a mark, with so much sent in both windows; `more`, long ago."""
+    sends, mark_ms, renewals = SentCalls(), 5 * SECOND, RenewalBalance()
+    for _ in range(more):
+        sends.append(mark_ms - SECOND - SPREAD + 1, 0)
+    sends.append(mark_ms - 500, last)
+    number = sends.append(mark_ms + into_ms, this)
+    order = sends.admission_order(number, mark_ms + into_ms, mark_ms + into_ms + 20, 20)
+    shown = Reading(TOKENS, CAPACITY, CAPACITY - used, None, SECOND - into_ms + late_ms)
+    renewals.observe(shown, Phase(mark_ms + 7 * SECOND, SPREAD), SECOND, order, sends)
+    return renewals.balance
+
+
+def test_a_level_that_two_counters_cannot_leave_is_of_one() -> None:
+    near, far = CAPACITY // 8, CAPACITY // 4
+    assert balance(100) == ANEW_WEIGHT
+    assert balance(100 + near) == ANEW_WEIGHT
+    assert balance(101 + near) == 0
+    assert balance(101, last=0) == 0, "as much is left by both"
+    assert balance(100, last=far * 5 // 4) == 0
+    assert balance(100, last=far * 5 // 4 + 2) == ANEW_WEIGHT
+    assert balance(500 - near, this=500) == ANEW_WEIGHT
+    assert balance(499 - near, this=500) == 0, "calls are priced too high"
+
+
+def test_a_level_that_one_explains_by_others_alone_and_two_by_our_calls_is_of_two() -> None:
+    near, far, both = CAPACITY // 8, CAPACITY // 4, 100 + 900 * 8 // 10
+    assert balance(both) == -1
+    assert [balance(both - near), balance(both - near - 1)] == [-1, 0]
+    assert [balance(both + near), balance(both + near + 1)] == [-1, 0]
+    assert [balance(101 + far, last=400), balance(100 + far, last=400)] == [-1, 0]
+
+
+def test_a_level_that_is_old_or_of_a_time_that_is_forgotten_is_of_neither() -> None:
+    assert [balance(100, late_ms=late_ms) for late_ms in (-SPREAD, -SPREAD - 1, 1)] == [ANEW_WEIGHT, 0, 0]
+    assert [balance(100, more=more) for more in (1, 2 * SENDS_MAX)] == [ANEW_WEIGHT, 0]
+    sends, renewals = SentCalls(), RenewalBalance()
+    order = sends.admission_order(sends.append(0, 10), 0, 20, 20)
+    renewals.observe(Reading(TOKENS, CAPACITY, 0, None, None), Phase(SECOND, SPREAD), SECOND, order, sends)
+    order = sends.admission_order(-1, 0, 20, 20)
+    renewals.observe(Reading(TOKENS, CAPACITY, 0, None, SECOND), Phase(SECOND, SPREAD), SECOND, order, sends)
+    assert not renewals.balance
+
+
+def test_calls_sent_close_to_a_mark_may_count_on_either_side_of_it() -> None:
+    assert balance(100, last=900, into_ms=0) == ANEW_WEIGHT
+
+
+def test_no_more_than_so_many_levels_count() -> None:
+    renewals, sends = RenewalBalance(), SentCalls()
+    sends.append(0, CAPACITY)
+    order = sends.admission_order(sends.append(SECOND, 0), SECOND, SECOND + 20, 20)
+    for used, most in ((0, BALANCE_MAX), (CAPACITY, -BALANCE_MAX)):
+        for _ in range(3 * BALANCE_MAX):
+            shown = Reading(TOKENS, CAPACITY, CAPACITY - used, None, SECOND)
+            renewals.observe(shown, Phase(SECOND, 0), SECOND, order, sends)
+        assert renewals.balance == most

@@ -2,10 +2,15 @@
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, TOKENS, Reading
-from headrace.broker.core.answers.refill_detection import Refill, RefillEvidence, RefillPattern
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, SECOND_MS, TOKENS, Reading
+from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, RefillEvidence, RefillPattern
+from headrace.broker.core.answers.window_phase import Phase
 from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.renewal_doubt import BALANCE_SURE
+from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.shown_bucket import RETURNED_SOON_MS, ShownBucket
+from headrace.broker.core.budget.two_counters import TwoCounterMirror
 
 
 def test_a_pattern_is_known_until_mirrors_change() -> None:
@@ -93,6 +98,47 @@ def test_what_is_known_of_a_bucket_is_kept_when_its_size_changes() -> None:
 def test_a_limit_that_is_another_one_has_evidence_of_its_own() -> None:
     former, other = RefillEvidence(), RefillEvidence()
     bucket = ShownBucket(CAPACITY, 0, former)
+    bucket.renewals.balance = BALANCE_SURE
+    bucket.change(CAPACITY // 2, 1_000, None)
+    assert bucket.renewals.balance == BALANCE_SURE
     bucket.change(CAPACITY // 6, 1_000, other)
+    assert bucket.renewals.balance == 0
     assert bucket.evidence is other
     assert bucket.former_evidence is former
+
+
+SENDS = SentCalls()
+ORDER = SENDS.admission_order(SENDS.append(0, 10), 0, 20, 20)
+
+
+@pytest.mark.parametrize("balance", [-1, 0, 1])
+def test_a_short_counter_is_disproved_unless_levels_fit_it_that_two_could_not_leave(balance: int) -> None:
+    counter = FixedWindowMirror(TOKENS, 1_000, SECOND_MS, 0, 1_000)
+    two = TwoCounterMirror(TOKENS, 1_000, SECOND_MS, 0, SENDS, mark_ms=0)
+    for mirror, disproved in ((counter, balance <= 0), (two, True)):
+        shown = ShownBucket(1_000, 0, RefillEvidence())
+        shown.mirror, shown.renewals.balance = mirror, balance
+        assert shown.begins_anew is not disproved
+        mirror.period_ms = SHORT_MS + 1
+        assert not shown.begins_anew, "longer windows are judged one by one"
+        mirror.period_ms = SECOND_MS
+        assert not shown.is_disproved(mirror, -250, 0, at_once=True)
+        assert shown.is_disproved(mirror, -251, 0, at_once=True) is disproved
+        assert not shown.is_disproved(mirror, None, 0, at_once=True)
+        shown.is_disproved(mirror, -251, SECOND_MS, at_once=False)
+        assert shown.is_disproved(mirror, -251, 2 * SECOND_MS, at_once=False) is disproved, "the second one in a row"
+
+
+def test_one_counter_is_believed_again_once_levels_of_many_windows_fit_it() -> None:
+    shown, reading = ShownBucket(1_000, 0, RefillEvidence()), Reading(TOKENS, 1_000, 990, None, None)
+    for balance, phase, longest_ms, believed in (
+        (BALANCE_SURE, None, SECOND_MS, False),
+        (BALANCE_SURE - 1, Phase(0, 10), SECOND_MS, False),
+        (BALANCE_SURE, Phase(0, 10), SHORT_MS + 1, False),
+        (BALANCE_SURE, Phase(0, 10), SHORT_MS, True),
+    ):
+        shown.evidence.rule_out(Refill.FIXED)
+        shown.evidence._named_ms = longest_ms
+        shown.evidence.close_phase, shown.renewals.balance = phase, balance
+        shown.judge_renewal(reading, ORDER, SENDS)
+        assert (Refill.FIXED not in shown.evidence._ruled_out) is believed

@@ -8,9 +8,12 @@ from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import MirrorList
+from headrace.broker.core.budget.renewal_doubt import BALANCE_MAX, RenewalBalance
 from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.shown_bucket import ShownBucket
 from headrace.broker.core.budget.shown_buckets import ANEW_MS, ShownBuckets
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
+from headrace.broker.core.budget.two_counters import TwoCounterMirror
 from tests.unit.core.shown import Limit
 
 CAPACITY, TOKENS = 10_000, 1_000
@@ -43,6 +46,15 @@ class Counter:
         taken = self.used(number) if used is None else used
         return self.limit.show(order, taken, SECOND_MS - sent_ms % SECOND_MS, capacity)
 
+    def header(self) -> ShownBucket:
+        """The bucket that is shown."""
+        return next(iter(self.limit.buckets._shown._headers.values()))
+
+    def unproven(self) -> "Counter":
+        """The same, but no level has shown yet that it begins anew."""
+        self.header().renewals = RenewalBalance()
+        return self
+
     def answered(self, calls: int) -> "Counter":
         """So many calls, each answered after all."""
         for number in [self.call() for _ in range(calls)]:
@@ -74,7 +86,7 @@ def test_a_short_counter_holds_at_first_what_the_calls_since_its_beginning_have_
 
 def test_a_short_counter_that_does_not_begin_anew_is_a_sliding_window_whenever_that_is_seen() -> None:
     """Before: only a first window was on trial; the sum of two counters, weighted, refused calls at each mark after."""
-    counter = Counter().answered(40)
+    counter = Counter().answered(40).unproven()
     mirror = counter.limit.only()
     assert isinstance(mirror, FixedWindowMirror)
     mirror.take_as_proven()
@@ -86,6 +98,35 @@ def test_a_short_counter_that_does_not_begin_anew_is_a_sliding_window_whenever_t
     counter.answer(number, 4 * TOKENS)
     counter.answer(counter.call())
     assert isinstance(counter.limit.only(), SlidingWindowMirror)
+
+
+def test_a_short_counter_whose_levels_have_shown_that_it_begins_anew_stays_one_beside_others() -> None:
+    """Before: one burst of others' made a sliding window of it, at half the rate (seeds 93317, 93122, 93146)."""
+    counter = Counter().answered(40)
+    buckets = counter.limit.buckets
+    mirror = counter.limit.only()
+    for _ in range(9):
+        counter.now_ms += 4 * SECOND_MS
+        counter.answer(counter.call(), 6 * TOKENS)
+        assert buckets.others.by_others
+        counter.answered(1)
+        assert not buckets.others.by_others
+    assert counter.limit.only() is mirror
+
+
+def test_it_is_two_counters_once_as_many_levels_show_that_former_calls_count() -> None:
+    counter, seen = Counter().answered(40), []
+    assert counter.header().renewals.balance == BALANCE_MAX
+    for spent in range(2_500, 2_500 + BALANCE_MAX):
+        seen.append(type(counter.limit.only()))
+        counter.now_ms += 4 * SECOND_MS - counter.now_ms % SECOND_MS - 100
+        counter.limit.send(2 * spent, counter.now_ms)
+        counter.sent.append((len(counter.sent), counter.now_ms))
+        counter.now_ms += 200
+        counter.answer(counter.call(), TOKENS + 2 * spent * 9 // 10)
+    assert set(seen) == {FixedWindowMirror}
+    counter.answered(1)
+    assert isinstance(counter.limit.only(), TwoCounterMirror)
 
 
 def test_a_refused_call_tells_that_a_window_slides_and_not_that_it_begins_anew() -> None:
@@ -133,20 +174,18 @@ def test_a_short_window_of_which_others_take_a_part_stays_one() -> None:
 def test_what_is_ruled_out_of_a_limit_is_not_of_one_that_is_a_quarter_of_it() -> None:
     """A limit of ten seconds shown with the level of one: once its levels are taken for their own, they are counted."""
     for parts, counted in ((4, True), (3, False)):
-        counter = Counter().answered(30)
-        header = next(iter(counter.limit.buckets._shown._headers.values()))
+        counter = Counter().answered(30).unproven()
+        header = counter.header()
         header.evidence.rule_out(Refill.FIXED)
-        for number in [counter.call() for _ in range(40)]:
-            counter.answer(number, counter.used(number), CAPACITY)
+        counter.answer(counter.call())
         header.capacity = parts * CAPACITY
-        for number in [counter.call() for _ in range(40)]:
-            counter.answer(number, counter.used(number), CAPACITY)
-        assert isinstance(counter.limit.only(), FixedWindowMirror) is counted
+        counter.answer(counter.call())
+        assert bool(header.evidence._ruled_out) is not counted
 
 
 def test_a_limit_of_tokens_may_be_what_its_levels_disproved_once_calls_have_other_charges() -> None:
     """Before: a counter that was compared with a wrong law's charges was a sliding window for ever (seed 91246)."""
-    counter = Counter().answered(40)
+    counter = Counter().answered(40).unproven()
     counter.now_ms += 4 * SECOND_MS
     counter.answer(counter.call(), 4 * TOKENS)
     counter.answered(1)

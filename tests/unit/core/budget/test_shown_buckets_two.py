@@ -140,9 +140,9 @@ def test_a_short_window_is_not_judged_by_one_level() -> None:
         limit.send(CAPACITY - TOKENS, period_ms - 1_000)
         order = limit.send(TOKENS, period_ms)
         header = ShownBucket(CAPACITY, 0, RefillEvidence())
-        mirror = FixedWindowMirror(TOKENS_METRIC, CAPACITY, period_ms, period_ms, CAPACITY)
+        header.mirror = FixedWindowMirror(TOKENS_METRIC, CAPACITY, period_ms, period_ms, CAPACITY)
         shown = Reading(TOKENS_METRIC, CAPACITY, 0, None, period_ms - 10)
-        is_none = limit.buckets._shown._has_not_begun_anew(header, shown, mirror, order)
+        is_none = header.has_not_begun_anew(shown, order, limit.buckets._sends, estimates=True)
         assert is_none is (period_ms > SHORT_MS)
 
 

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, SECOND_MS, LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import SHORT_MS
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_guide import HONOURED_MS, AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.calibration import Calibration
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
@@ -201,6 +202,14 @@ def test_a_spent_window_of_a_second_leaves_open_how_empty_it_is() -> None:
     for mirror in limit.buckets:
         mirror.pay(6_000, 0, 1_900)
     assert waits(limit, refused(0))[2] > 1_000
+
+
+def test_a_wait_ends_at_the_mark_of_a_spent_second_that_begins_anew() -> None:
+    """Before: a wait of a minute that was never true was tested after ten seconds (seed 90126)."""
+    limit = Limit()
+    limit.buckets._mirrors.keep(lambda mirror: mirror.period_ms == SECOND_MS)
+    limit.buckets._mirrors.add(FixedWindowMirror(LimitMetric.TOKENS, 6_000, SECOND_MS, 3_000, 0))
+    assert waits(limit, refused(0)) == [990, 970, 950]
 
 
 def test_a_spent_bucket_leaves_open_whether_it_is_in_debt() -> None:
