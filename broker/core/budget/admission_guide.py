@@ -331,7 +331,7 @@ class AdmissionGuide:
         self._trust.record_send(attempt, paid, now_ms)
 
     def record_end(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
-        """Record an answer; return whether it is a refusal that has shown a cap of a span, as others had."""
+        """Record an answer; return whether it is a refusal that has shown a new cap of a span, as others had."""
         if verdict.meaning is Meaning.RATE_LIMITED:
             self._record_refusal(attempt, call, verdict, now_ms)
         elif verdict.meaning in ADMITTED:
@@ -350,7 +350,7 @@ class AdmissionGuide:
                 self._trust.renew(explained=self._doubted.explained)
         else:
             self._buckets.missing.settle(now_ms)
-        return verdict.meaning is Meaning.RATE_LIMITED and bool(self._rate and self._rate.learned.caps.found)
+        return self._rate is not None and self._rate.learned.caps.takes_new()
 
     def _record_refusal(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         rate = self._rate or self._begin_rate(0, now_ms)

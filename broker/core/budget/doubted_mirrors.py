@@ -10,12 +10,13 @@ _Kinds = frozenset[tuple[LimitMetric, bool, Refill]]
 class DoubtedMirrors:
     """The kinds of mirrors that a limit had when measurements took over."""
 
-    __slots__ = ("_buckets", "_kinds", "_made")
+    __slots__ = ("_buckets", "_had_unshown", "_kinds", "_made")
 
     def __init__(self, buckets: BucketSet) -> None:
         """Doubt those of the present."""
         self._buckets = buckets
         self._kinds, self._made = self._present(), buckets.made
+        self._had_unshown = self._has_unshown()
 
     def are_replaced(self) -> bool:
         """Return whether mirrors of other kinds have taken their place since this was asked last."""
@@ -27,6 +28,9 @@ class DoubtedMirrors:
     @property
     def explained(self) -> bool:
         """Whether refusals have told what took their place: a sliding window of tokens that no header shows."""
+        return not self._had_unshown and self._has_unshown()
+
+    def _has_unshown(self) -> bool:
         tokens = self._buckets.of(LimitMetric.TOKENS)
         return any(mirror.refill is Refill.SLIDING and not self._buckets.is_stated(mirror) for mirror in tokens)
 

@@ -29,7 +29,7 @@ class FixedWindowMirror:
     Attributes:
         step: What is left is stated in multiples of it, rounded down.
         spread_ms: For how long before its end a call may miss it; None: as long as the admission delay.
-        by_others: Others must have taken what the last answer showed to be missing: no delay explains it.
+        by_others: Others must have taken some of the window of the last answer: no delay explains what is used of it.
     """
 
     refill: Final = Refill.FIXED

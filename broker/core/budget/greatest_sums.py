@@ -1,11 +1,10 @@
 """The greatest sums over each span that admitted calls have found lately: no limit of that span is far below them."""
 
-from collections.abc import Iterable
 from typing import Final
 
 from headrace.broker.core.budget.recent_spending import SPANS_MS, Sums
 
-REMEMBERED: Final = 2_000  # the least number of admitted calls that are; twice as many at most
+REMEMBERED: Final = 2_000  # so many admitted calls are, or twice as many at most
 NONE: Final = Sums((0,) * len(SPANS_MS), (0,) * len(SPANS_MS))
 
 
@@ -24,12 +23,6 @@ class GreatestSums:
             self._lately, self._before, self._calls = NONE, self._lately, 0
         self._calls += 1
         self._lately = _greater(self._lately, found)
-
-    def begin_anew(self, admitted: Iterable[Sums]) -> None:
-        """Know of these admitted calls only: another one was refused after all."""
-        self._lately = self._before = NONE
-        for found in admitted:
-            self._lately = _greater(self._lately, found)
 
     def reprice(self, ppm: int) -> None:
         """Let each sum of tokens be this part of what it was."""

@@ -353,8 +353,7 @@ class MirrorTrust:
             self.watch_mirrors()
             self._beaten = trial.mirrored.utility
         else:
-            lost = outcome is Outcome.LOST
-            self._follow_mirrors(trial.utility if lost else 0, now_ms, lost=lost)
+            self._follow_mirrors(trial.utility if (lost := outcome is Outcome.LOST) else 0, now_ms, lost=lost)
         if outcome is Outcome.NO_MORE:
             self._next_more_ms = now_ms + self._more_every_ms
             self._more_every_ms = min(TRIAL_MAX_MS, 2 * self._more_every_ms)
@@ -397,4 +396,5 @@ class MirrorTrust:
             return
         foresee = self._renewed or (len(foreseen) >= FORESEEN_MIN and 4 * sum(foreseen) >= 3 * len(foreseen))
         if foresee and sum(held) <= HELD_BACK_MAX and self._sent_ms >= self._next_return_ms:
-            self._follow_mirrors(self.lately(self._sent_ms).utility, self._sent_ms)
+            trial, lately = self._trial, self.lately(self._sent_ms)
+            self._follow_mirrors(lately.utility if trial is None else trial.so_far(self._all), self._sent_ms)

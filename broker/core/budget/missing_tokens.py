@@ -16,8 +16,8 @@ class MissingTokens:
     """What is missing from one limit's buckets of tokens.
 
     Attributes:
-        total: All tokens ever missing from limits that headers show. A refusal may state the level of a shorter window
-            than the one that is mirrored, and so much would be missing at each.
+        total: All tokens ever missing while headers show a bucket of tokens. Otherwise a refusal may state the level of
+            a shorter window than the one that is mirrored, and so much would be missing at each.
         taken: All tokens that others have taken.
     """
 

@@ -37,13 +37,13 @@ class OthersEvidence:
 
         `proven`: no delay explains that it fell short; `trusted`: the mirror is known to be right.
         """
-        agreed, self.by_others = self._agreed.get(metric, 0), proven and trusted
+        agreed, self.by_others = self._agreed.get(metric, 0), False
         if error == 0:
             self._agreed[metric] = min(AGREED_MAX, agreed + 1)
         elif error is not None and error < 0:
             self._agreed[metric] = max(0, agreed - CONTRADICTED)
             self.by_others = proven and (trusted or agreed > CONTRADICTED)
-        if self.by_others:
+        if self.by_others or (proven and trusted):
             self._until_ms[metric] = now_ms + STAY_MS
 
     def spend(self, metric: LimitMetric, now_ms: int) -> bool:

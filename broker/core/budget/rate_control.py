@@ -242,9 +242,10 @@ class RateControl:
     def record_admission(self, attempt: int, sent_ms: int, now_ms: int) -> None:
         """Record that a call sent at `sent_ms` was admitted."""
         self._hear_silence(now_ms)
-        sent = self._sent.pop(attempt, None)
-        if sent is not None and not sent.heard:
-            self._admit(sent, sent_ms)
+        if (sent := self._sent.pop(attempt, None)) is not None:
+            self._caps.record_answer(sent.found)
+            if not sent.heard:
+                self._admit(sent, sent_ms)
 
     def _hear_silence(self, now_ms: int) -> None:
         """Take the calls that the server has been silent about for admitted."""

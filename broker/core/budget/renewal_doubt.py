@@ -2,9 +2,10 @@
 
 Two weighted counters seem to begin anew after a window in which nothing, or little, was taken. And others may have
 taken much of one, or calls have been priced wrongly. But one level is enough soon after a mark, while little was sent
-in the new window: others cannot have taken as much by then, and two counters explain it. And so is one, whatever was
-sent, of which two counters explain just what is missing. That holds until a window has begun anew after one that was
-spent, which two counters never do.
+in the new window: others cannot have taken as much by then, and two counters explain it. Whatever was sent, so are
+levels of which two counters explain just what is missing, now and some time before: what they count of the former
+window falls meanwhile, while others' charges rise. That holds until a window has begun anew after one that was used,
+which two counters never do.
 
 Of a second or two, a burst of others' takes as much as counts of the former window. There the levels of many windows
 tell: those that two counters cannot leave, and those that one explains only by others (`RenewalBalance`).
@@ -23,6 +24,7 @@ SOON_PARTS: Final = 4  # of a window, the first of so many parts is soon after i
 NEAR_PARTS: Final = 8  # of a capacity, one part in so many may be mispriced, or taken by others
 SMALL_PARTS: Final = 16  # of a capacity, one part in so many may be missing by chance
 EXACT_PARTS: Final = 128  # of a capacity: more may, but not what two counters explain to one part in so many
+APART_PARTS: Final = 16  # of a window, one part in so many lies between two levels at least of which they do
 OLD_MS: Final = 2_000  # levels may be so old, or one part in so many of the window if that is less
 OLD_PARTS: Final = 8
 BALANCE_MAX: Final = 16  # beyond which levels count no more: a law may have been wrong meanwhile
@@ -31,15 +33,16 @@ ANEW_WEIGHT: Final = 2  # others never make two counters look like one; bursts o
 
 
 class RenewalDoubt:
-    """The doubt in one mirror of a window."""
+    """The doubt in one mirror of a window, as long as calls are charged by one law."""
 
-    __slots__ = ("_begun_ms", "_is_one", "_short", "_short_ms")
+    __slots__ = ("_begun_ms", "_exact_ms", "_is_one", "_short", "_short_ms")
 
     def __init__(self) -> None:
         self._begun_ms: int | None = None  # the last window of which an answer was heard
         self._short_ms: int | None = None  # the last one that was far short
         self._short = 0  # windows in a row that were
         self._is_one = False  # a level has shown that charges of the former window count no more
+        self._exact_ms: int | None = None  # since when two counters explain just what is missing at each level
 
     def observe(self, begun_ms: int, period_ms: int, capacity: int, error: int | None, *, all_count: bool) -> bool:
         """Process the error of an answer to a call of the window that began then; return whether it is disproved.
@@ -61,7 +64,7 @@ class RenewalDoubt:
     def counts_former(self, reading: Reading, period_ms: int, order: AdmissionOrder, sends: SentCalls) -> bool:
         """Return whether a level soon after a mark shows that charges of the window before it count still.
 
-        Never again once a level has shown that they do not: only a window that began anew after one that was spent.
+        Once a level has shown that they do not, none ever shows it: two counters count what was used of a window on.
         """
         capacity, left_ms = reading.capacity, min(reading.full_in_ms or 0, period_ms)
         if self._is_one or left_ms * SOON_PARTS < period_ms * (SOON_PARTS - 1) or order.index < 0:
@@ -75,11 +78,22 @@ class RenewalDoubt:
         this = since - sends.sent_since(reading.metric, order.sent_ms + 1)
         missing = used - this
         self._is_one = (last - used) * NEAR_PARTS > capacity
-        if missing * SMALL_PARTS > capacity and abs(missing - last) * EXACT_PARTS <= capacity:
+        if missing * SMALL_PARTS > capacity and self._is_exact(missing - last, capacity, period_ms, order.sent_ms):
             return True
         if used * FAR_PARTS <= capacity or this * NEAR_PARTS > capacity or missing * FAR_PARTS <= capacity:
             return False
         return abs(missing - last) * NEAR_PARTS <= capacity
+
+    def _is_exact(self, beyond: int, capacity: int, period_ms: int, sent_ms: int) -> bool:
+        """Return whether two counters explain just what is missing, now and some time before.
+
+        What counts of the former window falls meanwhile, and others' charges would have risen.
+        """
+        if abs(beyond) * EXACT_PARTS > capacity:
+            self._exact_ms = None
+            return False
+        self._exact_ms = sent_ms if self._exact_ms is None else self._exact_ms
+        return (sent_ms - self._exact_ms) * APART_PARTS >= period_ms
 
 
 class RenewalBalance:

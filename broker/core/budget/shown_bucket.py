@@ -8,7 +8,7 @@ from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, Refi
 from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
-from headrace.broker.core.budget.renewal_doubt import BALANCE_SURE, FAR_PARTS, RenewalBalance
+from headrace.broker.core.budget.renewal_doubt import BALANCE_SURE, FAR_PARTS, RenewalBalance, RenewalDoubt
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
 
@@ -30,6 +30,7 @@ class ShownBucket:
         capacity: What it was shown to hold last.
         former: What it was shown to hold before; 0: nothing else.
         former_evidence: The evidence when it was shown to hold that.
+        former_renewals: And whether it began anew then.
         guessed: The mirror made for it with a period that one level computed to, or that was assumed.
         changed_ms: When that changed.
         returns: How often in a row that was to what it was shown to hold before.
@@ -45,6 +46,7 @@ class ShownBucket:
         "evidence",
         "former",
         "former_evidence",
+        "former_renewals",
         "guessed",
         "known",
         "made",
@@ -68,7 +70,13 @@ class ShownBucket:
         self.made = 0
         self.states_period = False
         self.rounding: Rounding | None = None
+        self.renewals = self.former_renewals = RenewalBalance()
+
+    def forget_levels(self) -> None:
+        """Forget what levels have told of its renewal: they were compared with charges that were none."""
         self.renewals = RenewalBalance()
+        if isinstance(self.mirror, FixedWindowMirror | TwoCounterMirror):
+            self.mirror.doubt = RenewalDoubt()
 
     def judge_renewal(self, reading: Reading, order: AdmissionOrder, sends: SentCalls) -> None:
         """Learn whether a short window with marks begins anew there; believe again what was disproved wrongly."""
@@ -104,10 +112,12 @@ class ShownBucket:
 
         `at_once`: one that is far short does.
         """
+        if self.begins_anew:
+            return False
         is_far = at_once and error is not None and error * FAR_PARTS < -mirror.capacity
         all_count = mirror.refill is Refill.TWO
         doubted = mirror.doubt.observe(begun_ms, mirror.period_ms, mirror.capacity, error, all_count=all_count)
-        return (is_far or doubted) and not self.begins_anew
+        return is_far or doubted
 
     def knows(self, pattern: RefillPattern, made: int) -> bool:
         """Return whether its mirror follows this pattern, and no mirror was added or dropped since."""
@@ -130,8 +140,10 @@ class ShownBucket:
 
         What there was is kept, for it may prove to be another bucket that holds this.
         """
-        self.former_evidence = deepcopy(self.evidence) if evidence is None else self.evidence
-        if evidence is not None:
+        if evidence is None:
+            self.former_evidence, self.former_renewals = deepcopy((self.evidence, self.renewals))
+        else:
+            self.former_evidence, self.former_renewals = self.evidence, self.renewals
             self.evidence, self.renewals = evidence, RenewalBalance()
         self.former, self.capacity, self.changed_ms = self.capacity, capacity, now_ms
         self.rounding = Rounding()

@@ -20,7 +20,7 @@ from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate, same_size
 from headrace.broker.core.budget.others_evidence import OthersEvidence
-from headrace.broker.core.budget.renewal_doubt import FAR_PARTS
+from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, RenewalBalance
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_bucket import ShownBucket
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
@@ -169,13 +169,15 @@ class ShownBuckets:
         """Let limits of tokens refill as their levels seemed to disprove: calls were charged by another law.
 
         Not where laws change all the time, because none of them is right: what is disproved under each would return
-        with the next one.
+        with the next one. But what levels have told of their renewal was wrong each time.
         """
+        of_tokens = [header for (name, _), header in self._headers.items() if name[0] is LimitMetric.TOKENS]
+        for header in of_tokens:
+            header.forget_levels()
         if self._judged_ms is not None and now_ms - self._judged_ms < ANEW_MS:
             return
-        evidence = [header.evidence for (name, _), header in self._headers.items() if name[0] is LimitMetric.TOKENS]
         kept = frozenset() if self._estimates else frozenset({Refill.TWO})
-        judged = [each.judge_anew(kept) for each in evidence]
+        judged = [header.evidence.judge_anew(kept) for header in of_tokens]
         if any(judged):
             self._judged_ms = now_ms
 
@@ -187,8 +189,9 @@ class ShownBuckets:
         header = self._headers.pop(shown)
         is_former = capacity == header.former
         other = ShownBucket(capacity, now_ms, (is_former and header.former_evidence) or self._no_evidence())
-        if is_former:
-            header.evidence = self._no_evidence()  # what it had was begun as that of the other
+        if is_former:  # what it had was begun as that of the other
+            other.renewals = header.former_renewals
+            header.evidence, header.renewals = self._no_evidence(), RenewalBalance()
         if header.mirror is not None and header.mirror.capacity == capacity:
             other.mirror, header.mirror, header.known = header.mirror, None, None
         elif isinstance(header.mirror, FixedWindowMirror):  # what has begun anew need not be shown from now on

@@ -63,10 +63,10 @@ class SpanCaps:
         found: The last refusal has shown one that was not known, which explains those before it as well.
     """
 
-    __slots__ = ("_admitted", "_calm", "_caps_ppm", "_greatest", "_holds", "_refused", "found")
+    __slots__ = ("_admitted", "_calm", "_caps_ppm", "_greatest", "_holds", "_is_new", "_refused", "found")
 
     def __init__(self) -> None:
-        self.found = False
+        self.found = self._is_new = False
         self._caps_ppm: list[list[int | None]] = [[None] * len(SPANS_MS) for _ in _METRICS]
         self._holds = [[Hold() for _ in SPANS_MS] for _ in _METRICS]
         self._calm = [[0] * len(SPANS_MS) for _ in _METRICS]  # admitted calls since each cap was set
@@ -84,15 +84,17 @@ class SpanCaps:
         self._refused = deque((sums.repriced(ppm) for sums in self._refused), maxlen=REFUSALS_REMEMBERED)
 
     def record_admission(self, found: Sums) -> None:
-        """Record the sums that an admitted call had found, itself included."""
+        """Record the sums that a call had found, itself included, which is taken for admitted; its answer may come."""
         self._admitted.append(found)
+
+    def record_answer(self, found: Sums) -> None:
+        """Record the sums that a call had found whose answer shows that it was admitted."""
         self._greatest.record_admission(found)
 
     def withdraw_admission(self, found: Sums) -> None:
         """Forget an admission that was recorded too early: the call was refused after all."""
         if found in self._admitted:
             self._admitted.remove(found)
-            self._greatest.begin_anew(self._admitted)
 
     def raise_all(self, now_ms: int) -> None:
         """Raise each cap, since `RAISED_EVERY` calls were admitted: the longer ago it was set, the faster."""
@@ -124,10 +126,16 @@ class SpanCaps:
         if best is None:
             return 0
         self.found = self._caps_ppm[best.of_calls][best.span] is None
+        self._is_new = self._is_new or self.found
         self._caps_ppm[best.of_calls][best.span] = (best.least - 1) * PPM if best.of_calls else best.least * BELOW_PPM
         self._calm[best.of_calls][best.span] = 0
         self._holds[best.of_calls][best.span].begin(best.least, now_ms, isolated=True)
         return best.refusals
+
+    def takes_new(self) -> bool:
+        """Return whether a cap was found since this was asked last."""
+        is_new, self._is_new = self._is_new, False
+        return is_new
 
     def _known(self, found: Sums) -> "_Cap | None":
         """Return the cap that was raised beyond the sum at which calls were refused once, and are again; None: none."""
@@ -135,7 +143,11 @@ class SpanCaps:
         for of_calls in _METRICS:
             for span, cap_ppm in enumerate(self._caps_ppm[of_calls]):
                 least = self._holds[of_calls][span].figure
-                if cap_ppm is None or found[of_calls][span] < least:
+                if (
+                    cap_ppm is None
+                    or found[of_calls][span] < least
+                    or self._is_exceeded(least, span, of_calls=of_calls)
+                ):
                     continue
                 as_high = sum(sums[of_calls][span] >= least for sums in self._admitted)
                 as_high_ppm = (as_high + 1) * PPM // (len(self._admitted) + 1)
@@ -152,7 +164,7 @@ class SpanCaps:
         for index, least in enumerate(refused[: len(refused) - enough + 1]):
             if least > found[of_calls][span]:
                 break
-            if least * GREATEST_TIMES < self._greatest.of(span, of_calls=of_calls):
+            if self._is_exceeded(least, span, of_calls=of_calls):
                 continue
             as_high_ppm = (len(admitted) - bisect_left(admitted, least) + 1) * PPM // (len(admitted) + 1)
             if as_high_ppm <= COMMON_PPM:
@@ -161,6 +173,10 @@ class SpanCaps:
                 if evidence >= EVIDENCE_MIN and (best is None or evidence > best.evidence):
                     best = _Cap(evidence, of_calls, span, least, above)
         return best
+
+    def _is_exceeded(self, least: int, span: int, *, of_calls: bool) -> bool:
+        """Return whether a call was admitted lately that found so much more that this can be no limit of the span."""
+        return least * GREATEST_TIMES < self._greatest.of(span, of_calls=of_calls)
 
     @property
     def any(self) -> bool:

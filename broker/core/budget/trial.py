@@ -100,6 +100,10 @@ class Trial:
         self._search = None if self._search is None else self._search.repriced(ppm)
         self.sought = None if self.sought is None else self.sought * ppm // PPM
 
+    def so_far(self, by_now: Achieved) -> int:
+        """Return the utility of what the measurements have achieved by now, once they have settled."""
+        return by_now.since(self._begin).utility
+
     def judge(self, by_now: Achieved, refused_in_a_row: int, now_ms: int) -> Outcome:
         """Return what has become of it, by all that has been achieved by now and by the latest refusals in a row."""
         tried = by_now.since(self._begin)

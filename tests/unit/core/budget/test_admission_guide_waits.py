@@ -102,9 +102,9 @@ def test_a_refusal_that_has_shown_a_cap_is_reported() -> None:
     rig.call(REFUSED)
     assert rig.guide._rate is not None
     caps = rig.guide._rate._caps
-    for told, found, reported in ((REFUSED, False, False), (REFUSED, True, True), (verdict(), True, False)):
+    for told, found, reported in ((REFUSED, False, False), (REFUSED, True, True), (verdict(), False, False)):
         call = rig.send()
-        caps.found = found  # as `SpanCaps.learn` does, which is asked of an event only
+        caps._is_new = found  # as `SpanCaps.learn` does, which is asked of an event only
         rig.guide._rate._cut_ms = rig.now_ms
         assert rig.guide.record_end(call.number, call, told, rig.now_ms) is reported
 

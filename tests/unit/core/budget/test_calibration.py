@@ -39,7 +39,7 @@ def test_a_share_of_the_rate_that_was_cut_is_spent_again_once_a_cap_explains_ref
     assert budget.payable_at(1, at_ms) == at_ms
     budget.reserve(2, 1, at_ms)
     assert budget.guide._rate is not None
-    budget.guide._rate._caps.found = explained
+    budget.guide._rate._caps._is_new = explained
     budget.guide._rate._cut_ms = at_ms  # so that this refusal teaches caps nothing
     budget.record_answer(2, at_ms + 10, failure(429))
     assert (budget.learned_limits().share_ppm == PPM) is explained

@@ -24,6 +24,9 @@ def test_a_window_that_no_header_shows_was_told_by_refusals() -> None:
     assert not doubted.explained
     buckets.slide(MINUTE_MS, 0, slides=True)
     assert doubted.explained
+    buckets.believe(REQUESTS, 900, MINUTE_MS, 0)
+    anew = DoubtedMirrors(buckets)
+    assert not anew.explained, "it is doubted itself"
     assert not DoubtedMirrors(slid().buckets).explained, "headers show it"
 
 

@@ -35,12 +35,3 @@ def test_other_prices_hold_for_those_of_long_ago_as_well() -> None:
         sums.record_admission(found(100))
     sums.reprice(PPM // 2)
     assert (sums.of(0, of_calls=False), sums.of(0, of_calls=True)) == (450, 4)
-    sums.begin_anew([])
-    assert sums.of(0, of_calls=False) == 0
-
-
-def test_it_begins_anew_with_the_admissions_that_are_left() -> None:
-    sums = GreatestSums()
-    sums.record_admission(found(900))
-    sums.begin_anew([found(300), found(200)])
-    assert sums.of(0, of_calls=False) == 300

@@ -303,6 +303,32 @@ def test_those_that_refusals_have_told_return_before_a_trial_ends() -> None:
         assert (rig.trust.measures_since_ms is None) is explained
 
 
+def test_when_they_do_what_the_trial_has_achieved_is_remembered_and_nothing_before_it() -> None:
+    rig = Rig()
+    rig.begin(rate=RATE // 4)
+    rig.trust.renew(explained=True)
+    rig.spend(SETTLES_MS)
+    rig.trust.end_trial(rig.now_ms)
+    rig.foresee(events=0)
+    assert not rig.trust.tries
+    measured = rig.trust._last_trial.utility
+    assert measured is not None
+    assert measured > RATE * 9 // 10, "a call of 400 tokens each 400 ms"
+
+
+def test_mirrors_that_refusals_told_once_wait_for_the_end_of_the_next_trial() -> None:
+    rig = Rig()
+    rig.begin(rate=RATE // 4)
+    rig.trust.renew(explained=True)
+    rig.foresee(events=0)
+    assert not rig.trust.tries
+    rig.now_ms += TRIAL_MAX_MS
+    rig.begin(rate=RATE // 8)
+    rig.trust.watch_mirrors()
+    rig.foresee()
+    assert rig.trust.tries
+
+
 def test_that_holds_for_mirrors_that_come_in_a_trial_and_for_no_later_ones() -> None:
     rig = Rig()
     rig.begin(rate=RATE // 2)

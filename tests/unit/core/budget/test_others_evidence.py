@@ -40,6 +40,7 @@ def test_of_a_mirror_that_is_known_to_be_right_one_answer_proves_others() -> Non
     for error in (-500, 0, 500, None):
         evidence = OthersEvidence()
         evidence.observe(TOKENS, error, 0, proven=True, trusted=True)
-        assert evidence.by_others
+        assert evidence.spend(TOKENS, 0)
+        assert evidence.by_others is (error == -500), "nothing is missing otherwise"
         evidence.observe(TOKENS, error, 0, proven=False, trusted=True)
         assert not evidence.by_others

@@ -2,6 +2,7 @@ from random import Random
 
 import pytest
 
+from headrace.broker.core.budget.greatest_sums import GreatestSums
 from headrace.broker.core.budget.pace import AHEAD_MS, KEPT_MS
 from headrace.broker.core.budget.rate_control import (
     CUT_FEW_TIMES,
@@ -238,6 +239,7 @@ def test_a_known_cap_that_is_met_again_takes_back_no_cut() -> None:
     control = settled().control
     control._caps._caps_ppm[False][1] = PPM
     control._caps._holds[False][1].begin(90, 0, isolated=True)
+    control._caps._greatest = GreatestSums()  # far more was admitted before
     for _ in range(400):
         control._caps.record_admission(Sums((0, 5, 0, 0, 0, 0), (0,) * 6))
     before = control.rate

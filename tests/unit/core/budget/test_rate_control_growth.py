@@ -2,6 +2,7 @@ from itertools import pairwise
 
 import pytest
 
+from headrace.broker.core.budget.greatest_sums import GreatestSums
 from headrace.broker.core.budget.hold import LONGEST_MS
 from headrace.broker.core.budget.rate_control import (
     FAR_AFTER_MS,
@@ -285,7 +286,7 @@ def test_a_rate_returns_to_what_caps_let_through_that_explain_its_refusals_if_th
 def test_a_rate_does_not_return_to_caps_that_let_less_through() -> None:
     caller = settled()
     control, often, seldom = caller.control, Sums((0,) * 6, (0, 0, 0, 0, 0, 5)), Sums((0,) * 6, (0, 0, 0, 0, 0, 9))
-    control._caps._greatest.begin_anew([])  # far more was admitted before
+    control._caps._greatest = GreatestSums()  # far more was admitted before
     for sums in [often] * 400:
         control._caps.record_admission(sums)
     control._began_ms -= HOUR

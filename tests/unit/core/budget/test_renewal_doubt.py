@@ -6,6 +6,7 @@ from headrace.broker.core.answers.rate_limit_headers import TOKENS, Reading
 from headrace.broker.core.answers.window_phase import Phase
 from headrace.broker.core.budget.renewal_doubt import (
     ANEW_WEIGHT,
+    APART_PARTS,
     BALANCE_MAX,
     EXACT_PARTS,
     FAR_PARTS,
@@ -94,16 +95,32 @@ def test_later_in_a_window_or_with_more_sent_others_or_prices_may_explain_a_leve
 
 def test_just_what_the_former_window_explains_shows_it_however_much_was_sent_in_this_one() -> None:
     """Before: after a window of which little was used laws changed until the next mark (seed 93145)."""
-    assert counts(590, last=100, this=500)
     near = CAPACITY // EXACT_PARTS
-    assert [counts(590 + off, last=100, this=500) for off in (-near - 1, -near, near, near + 1)] == [
-        False,
-        True,
-        True,
-        False,
-    ]
-    assert counts(563, last=70, this=500)
-    assert not counts(562, last=69, this=500), "one part in sixteen may be missing by chance"
+
+    def is_told(off: int, last: int = 100) -> bool:
+        doubt = RenewalDoubt()
+        assert not counts(500 + last * (PERIOD - 200) // PERIOD, last=last, this=500, into_ms=200, doubt=doubt)
+        return counts(500 + last * (PERIOD - 600) // PERIOD + off, last=last, this=500, doubt=doubt)
+
+    assert [is_told(off) for off in (-near - 1, -near, 0, near, near + 1)] == [False, True, True, True, False]
+    assert is_told(0, last=70)
+    assert not is_told(0, last=69), "one part in sixteen may be missing by chance"
+
+
+def test_it_is_explained_by_two_counters_for_some_time_or_by_chance() -> None:
+    """Before: others beside one counter had taken as much once (974 refusals followed)."""
+    apart_ms = PERIOD // APART_PARTS
+    for into_ms, other, is_told in (
+        (600 + apart_ms, None, True),
+        (599 + apart_ms, None, False),
+        (600 + apart_ms, 620, False),
+    ):
+        doubt = RenewalDoubt()
+        assert not counts(590, last=100, this=500, doubt=doubt)
+        if other is not None:
+            assert not counts(other, last=100, this=500, doubt=doubt)
+        left = 100 * (PERIOD - into_ms) // PERIOD
+        assert counts(500 + left, last=100, this=500, into_ms=into_ms, doubt=doubt) is is_told
 
 
 def test_what_was_sent_just_before_the_mark_may_be_of_this_window_if_the_level_is_old() -> None:

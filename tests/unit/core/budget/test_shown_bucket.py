@@ -102,7 +102,7 @@ def test_a_limit_that_is_another_one_has_evidence_of_its_own() -> None:
     bucket.change(CAPACITY // 2, 1_000, None)
     assert bucket.renewals.balance == BALANCE_SURE
     bucket.change(CAPACITY // 6, 1_000, other)
-    assert bucket.renewals.balance == 0
+    assert (bucket.renewals.balance, bucket.former_renewals.balance) == (0, BALANCE_SURE)
     assert bucket.evidence is other
     assert bucket.former_evidence is former
 
@@ -127,6 +127,28 @@ def test_a_short_counter_is_disproved_unless_levels_fit_it_that_two_could_not_le
         assert not shown.is_disproved(mirror, None, 0, at_once=True)
         shown.is_disproved(mirror, -251, SECOND_MS, at_once=False)
         assert shown.is_disproved(mirror, -251, 2 * SECOND_MS, at_once=False) is disproved, "the second one in a row"
+
+
+def test_short_windows_are_forgotten_while_levels_fit_one_counter() -> None:
+    """Otherwise any later answer would disprove it, once the levels tell nothing any more."""
+    shown, counter = ShownBucket(1_000, 0, RefillEvidence()), FixedWindowMirror(TOKENS, 1_000, SECOND_MS, 0, 1_000)
+    shown.mirror, shown.renewals.balance = counter, 1
+    for second in range(3):
+        assert not shown.is_disproved(counter, -251, second * SECOND_MS, at_once=False)
+    shown.renewals.balance = 0
+    assert not shown.is_disproved(counter, 0, 5 * SECOND_MS, at_once=False)
+
+
+def test_what_levels_have_told_is_forgotten_with_the_prices_they_were_compared_with() -> None:
+    counter = FixedWindowMirror(TOKENS, 1_000, SECOND_MS, 0, 1_000)
+    two = TwoCounterMirror(TOKENS, 1_000, SECOND_MS, 0, SENDS, mark_ms=0)
+    for mirror in (counter, two, Mirror(TOKENS, 1_000, SECOND_MS, 0)):
+        shown = ShownBucket(1_000, 0, RefillEvidence())
+        shown.mirror, shown.renewals.balance = mirror, BALANCE_SURE
+        doubt = getattr(mirror, "doubt", None)
+        shown.forget_levels()
+        assert shown.renewals.balance == 0
+        assert isinstance(mirror, Mirror) or mirror.doubt is not doubt
 
 
 def test_one_counter_is_believed_again_once_levels_of_many_windows_fit_it() -> None:

@@ -210,8 +210,10 @@ def test_what_levels_disprove_stays_disproved_where_laws_change_all_the_time() -
     for again in (False, True):
         counter.limit.buckets.judge_anew(0)  # which finds nothing excluded, and does not count
         header.evidence.rule_out(Refill.FIXED)
+        header.renewals.balance = 7
         counter.limit.buckets.judge_anew(0)
         assert bool(header.evidence._ruled_out) is again
+        assert header.renewals.balance == 0
     counter.limit.buckets.judge_anew(ANEW_MS)
     assert not header.evidence._ruled_out
 
@@ -224,3 +226,13 @@ def test_two_counters_stay_excluded_where_a_share_is_counted() -> None:
     header.evidence.rule_out(Refill.FIXED)
     buckets.judge_anew(0)
     assert header.evidence._ruled_out == {Refill.TWO}
+
+
+def test_what_others_seem_to_take_of_a_short_counter_is_theirs_only_if_levels_prove_that_it_begins_anew() -> None:
+    for proven in (False, True):
+        counter = Counter().answered(30)
+        others = counter.limit.buckets._shown.others
+        if not proven:
+            counter.unproven()
+        counter.answer(counter.call(), CAPACITY // 2)
+        assert others.spend(LimitMetric.TOKENS, 0) is proven

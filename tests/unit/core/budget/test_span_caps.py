@@ -124,6 +124,7 @@ def test_a_cap_is_found_by_one_refusal_and_is_known_at_the_next_ones() -> None:
         (3, True),
         (4, False),
     ]
+    assert [caps.takes_new(), caps.takes_new()] == [True, False], "it is told once"
     caps.found = True
     caps.learn(found(SECOND, 50), 0, LONG_MS)
     assert not caps.found
@@ -132,8 +133,8 @@ def test_a_cap_is_found_by_one_refusal_and_is_known_at_the_next_ones() -> None:
 @pytest.mark.parametrize(("once", "is_cap"), [(3_000, True), (3_001, False)])
 def test_no_cap_is_less_than_a_third_of_what_was_admitted_lately(once: int, *, is_cap: bool) -> None:
     """Before: refusals by others' bursts had lowered a rate, and the next ones capped ten seconds (seed 93191)."""
-    caps = admitted(SpanCaps(), SECOND, tokens=once, times=1)
-    admitted(caps, SECOND, times=ADMISSIONS_REMEMBERED)
+    caps = admitted(SpanCaps(), SECOND, times=ADMISSIONS_REMEMBERED)
+    caps.record_answer(found(SECOND, once))
     assert [bool(caps.learn(found(SECOND, 1_000), 0, LONG_MS)) for _ in range(3)][-1] is is_cap
 
 
@@ -142,6 +143,14 @@ def test_an_admission_that_was_none_lets_a_span_be_capped() -> None:
     caps.record_admission(found(SECOND, 9_000))
     caps.withdraw_admission(found(SECOND, 9_000))
     assert [bool(caps.learn(found(SECOND, 1_000), 0, LONG_MS)) for _ in range(3)][-1]
+
+
+def test_nor_is_a_known_one_set_again_that_has_been_exceeded_so_far() -> None:
+    for once, again in ((3_000, 1), (3_001, 0)):
+        caps = capped()
+        caps.record_answer(found(SECOND, once))
+        caps._refused.clear()
+        assert caps.learn(found(SECOND, 1_000), 0, LONG_MS) == again
 
 
 def test_the_cap_is_just_below_the_least_that_was_refused() -> None:
