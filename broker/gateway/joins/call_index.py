@@ -74,18 +74,22 @@ class CallIndex:
             call.waiters = max(0, call.waiters - 1)
 
     def repeated(self, digest: str, now_ms: int) -> str | None:
-        """Choose the call that a repetition joins: of this content, that with the fewest clients, the newest of these.
+        """Choose the call that a repetition joins: of this content, that with the fewest clients, the last of these.
 
         So of two equal calls cut off together each gets one repetition, also if both repetitions come at once, and
         before this gateway has noticed that the clients of the first attempts are gone.
         """
         self._forget(now_ms)
-        calls = [(call_id, self._calls[call_id]) for call_id in self._by_digest.get(digest, ())]
-        if not calls:
-            return None
-        call_id, chosen = min(calls, key=lambda each: (each[1].clients(now_ms), -each[1].opened_ms))
-        chosen.chosen_ms = now_ms
-        return call_id
+        chosen, fewest = None, None
+        for call_id in reversed(self._by_digest.get(digest, ())):
+            clients = self._calls[call_id].clients(now_ms)
+            if fewest is None or clients < fewest:
+                chosen, fewest = call_id, clients
+            if not clients:
+                break
+        if chosen is not None:
+            self._calls[chosen].chosen_ms = now_ms
+        return chosen
 
     def _forget(self, now_ms: int) -> None:
         while self._calls:
