@@ -137,7 +137,7 @@ class RefillEvidence:
 
         `charged`: that call was; otherwise it was refused. `fine`: the server states times in parts of a second.
         """
-        self._is_fine, self.close_phase = fine, None
+        self._is_fine = fine
         full_in_ms, used = reading.full_in_ms, reading.capacity - reading.remaining
         took_one = charged and reading.metric is REQUESTS  # a whole call, and no debt
         if full_in_ms is None or used <= 0 or (reading.remaining <= 0 and not took_one):
@@ -172,7 +172,7 @@ class RefillEvidence:
         if self._bucket.empty:
             self._phase = self._phase or WindowPhase()
             self._phase.observe(sent_ms + full_in_ms)
-        coarse = self._coarse_bucket()
+        coarse, self.close_phase = self._coarse_bucket(), None
         self._believed = pattern = coarse or self._belief(now_ms)
         is_exact = coarse is None and pattern is not None and pattern.refill is BUCKET
         self._agreed = self._agreed + 1 if is_exact else 0

@@ -82,6 +82,7 @@ class ShownBucket:
         """Learn whether a short window with marks begins anew there; believe again what was disproved wrongly."""
         phase = self.evidence.close_phase
         if phase is None or self.evidence.window_ms > SHORT_MS:
+            self.renewals.balance = min(0, self.renewals.balance)  # it has no marks, or is another window
             return
         self.renewals.observe(reading, phase, self.evidence.window_ms, order, sends)
         if self.renewals.balance >= BALANCE_SURE:

@@ -116,7 +116,7 @@ def test_where_the_marks_of_a_short_window_lie_is_known_whatever_levels_have_dis
         assert phase.mark_ms % SECOND_MS == 1
         assert [refill in listener.evidence._ruled_out for refill in disproved] == [each < count for each in range(3)]
         listener.evidence.observe(replace(reading(1_000, 300), remaining=0), 5_000, 5_000)
-        assert listener.evidence.close_phase is None, "an empty limit may be in debt"
+        assert listener.evidence.close_phase is phase, "an empty limit shows none"
         listener.evidence.believe_anew()
         assert [refill in listener.evidence._ruled_out for refill in disproved] == [False, count > 1, False]
         listener.hear(1_000, MINUTE_MS, 6_000)

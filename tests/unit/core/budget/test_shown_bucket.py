@@ -164,3 +164,5 @@ def test_one_counter_is_believed_again_once_levels_of_many_windows_fit_it() -> N
         shown.evidence.close_phase, shown.renewals.balance = phase, balance
         shown.judge_renewal(reading, ORDER, SENDS)
         assert (Refill.FIXED not in shown.evidence._ruled_out) is believed
+        trusted = phase is not None and longest_ms <= SHORT_MS
+        assert (shown.renewals.balance > 0) is trusted, "what has marks no more does not begin anew at them"

@@ -76,10 +76,10 @@ def test_what_levels_have_told_of_renewals_is_told_of_the_one_that_showed_them()
     limit = Limit()
     limit.show(limit.send(100, 0), 100, 100)
     headers = limit.buckets._shown._headers
-    next(iter(headers.values())).renewals.balance = 7
+    next(iter(headers.values())).renewals.balance = -7
     limit.show(limit.send(100, 200), 100, 50, 2 * CAPACITY)
     limit.show(limit.send(100, 400), 200, 100)
-    assert {header.capacity: header.renewals.balance for header in headers.values()} == {CAPACITY: 7, 2 * CAPACITY: 0}
+    assert {header.capacity: header.renewals.balance for header in headers.values()} == {CAPACITY: -7, 2 * CAPACITY: 0}
 
 
 def test_a_limit_that_is_raised_is_one_bucket() -> None:
