@@ -3,11 +3,11 @@
 from copy import deepcopy
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, Reading
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, Reading
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, RefillEvidence, RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
-from headrace.broker.core.budget.mirror_list import AnyMirror
+from headrace.broker.core.budget.mirror_list import AnyMirror, alike
 from headrace.broker.core.budget.renewal_doubt import BALANCE_SURE, FAR_PARTS, RenewalBalance, RenewalDoubt
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
@@ -152,11 +152,13 @@ class ShownBucket:
     def is_too_long(self, reading: Reading) -> bool:
         """Return whether a level that tells more refutes the period that one level had computed to.
 
-        Hardly used, a window of a minute may compute to a day. As such it lets next to nothing through while in debt; a
-        period of up to an hour does for a short time only.
+        Hardly used, a window of a minute may compute to a day, and one of seconds to a quarter of an hour. As such it lets
+        next to nothing through while in debt. An hour's limit computes to an hour, and is given up for no other level.
         """
         mirror, full_in_ms, used = self.guessed, reading.full_in_ms, reading.capacity - reading.remaining
-        if mirror is None or mirror is not self.mirror or mirror.period_ms <= HOUR_MS:
+        if mirror is None or mirror is not self.mirror:
+            return False
+        if mirror.period_ms <= MINUTE_MS or alike(mirror.period_ms, HOUR_MS):
             return False
         if reading.named or full_in_ms is None:
             return False

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, SECOND_MS, TOKENS, Reading
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, TOKENS, Reading
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, RefillEvidence, RefillPattern
 from headrace.broker.core.answers.window_phase import Phase
 from headrace.broker.core.budget.bucket_mirror import Mirror
@@ -52,6 +52,10 @@ def test_a_level_that_tells_more_refutes_a_period_that_is_too_long(
     assert bucket.is_too_long(reading) is refuted
     bucket.mirror = bucket.guessed = Mirror(TOKENS, CAPACITY, HOUR_MS, 0)
     assert not bucket.is_too_long(reading)
+    bucket.mirror = bucket.guessed = Mirror(TOKENS, CAPACITY, HOUR_MS // 4, 0)
+    assert bucket.is_too_long(reading) is (refuted and full_in_ms == 50_000), "as one of seconds may compute to"
+    bucket.mirror = bucket.guessed = Mirror(TOKENS, CAPACITY, MINUTE_MS, 0)
+    assert not bucket.is_too_long(Reading(TOKENS, CAPACITY, CAPACITY // 2, None, 1_000))
     bucket.mirror = Mirror(TOKENS, CAPACITY, DAY_MS, 0)
     assert not bucket.is_too_long(reading), "the operator, a predecessor or a refusal has stated its period"
 
