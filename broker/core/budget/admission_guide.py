@@ -189,11 +189,11 @@ class AdmissionGuide:
         made = self._buckets.made + self._sides.made
         if self._windows_made != made:
             is_any = any(is_long(each) and each.refill is not BUCKET for each in self._buckets)
-            is_any = is_any or self._sides.any_window(TAPERED_MS)
-            self._windows_made, self._ramp.always = made, is_any
+            self._windows_made, self._ramp.always = made, is_any or self._sides.any_window(TAPERED_MS)
         if not self._ramp.active(now_ms):
             return now_ms
-        return max(self._ramp.may_send_at(now_ms), self._joins_at(paid, prices, now_ms))
+        bounded = {mirror.is_contested for mirror in self._buckets.of(LimitMetric.TOKENS)} == {True}
+        return max(self._ramp.may_send_at(now_ms, bounded=bounded), self._joins_at(paid, prices, now_ms))
 
     def _joins_at(self, paid: int, prices: Prices | None, now_ms: int) -> int:
         """Return when a call may follow those without an answer into every limit of `TAPERED_MS` or longer."""
@@ -353,12 +353,12 @@ class AdmissionGuide:
         return self._rate is not None and self._rate.learned.caps.takes_new()
 
     def _record_refusal(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> None:
-        rate = self._rate or self._begin_rate(0, now_ms)
-        before = rate.events
-        rate.record_refusal(attempt, call.paid, call.sent_ms, now_ms, verdict.wait_ms)
-        self._ramp.record_refusal(now_ms)
-        metrics = spent_of(call, verdict)
-        theirs = not self.measures and any(self._buckets.others.spend(metric, now_ms) for metric in metrics)
+        rate, others = self._rate or self._begin_rate(0, now_ms), self._buckets.others
+        before, metrics = rate.events, spent_of(call, verdict)
+        theirs = not self.measures and any(others.spend(metric, now_ms) for metric in metrics)
+        known = theirs and all(others.explain(metric, now_ms) for metric in metrics)
+        rate.record_refusal(attempt, call.paid, call.sent_ms, now_ms, verdict.wait_ms, known=known)
+        self._ramp.record_refusal(now_ms, known=known)
         is_event = rate.events > before
         self._trust.record_refusal(attempt, call.sent_ms, now_ms, held=call.held, is_event=is_event, theirs=theirs)
 

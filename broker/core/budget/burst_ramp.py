@@ -3,6 +3,7 @@
 The mirrors may be wrong about what can be paid. Without a ramp the error costs as many refusals as calls are waiting:
 all are sent in the same instant, long before the first refusal comes back. So a burst begins small for `ACTIVE_MS`
 after a refusal, for `OPENING_MS` at a new server, and wherever a window of `TAPERED_MS` or longer is spent at once.
+Not where others' charges in a window of a second or two explain the refusal, or it alone bounds the tokens of a burst.
 Then at most twice as many calls may be unanswered as were admitted of those sent in the last `COUNTED_MS`, or, up to
 `OPENING_CALLS`, in the last `FLOW_MS`; one at least after a refusal, else `OPENING_CALLS`. A call about which the
 server has been silent for `SILENCE_MS` counts as admitted, since refusals come back sooner. A burst of a hundred calls
@@ -77,8 +78,14 @@ class BurstRamp:
         """Return whether bursts begin small."""
         return self.always or self._opens or now_ms < self._active_until_ms
 
-    def record_refusal(self, now_ms: int) -> None:
-        """Begin anew with one call, when the refusal of the last one sent would have come back."""
+    def record_refusal(self, now_ms: int, *, known: bool = False) -> None:
+        """Begin anew with one call, when the refusal of the last one sent would have come back.
+
+        `known`: others' charges in a window that is known explain it, and those before; then bursts begin large again.
+        """
+        if known:
+            self._active_until_ms = 0
+            return
         self._refused = True
         self._active_until_ms = max(self._active_until_ms, now_ms + ACTIVE_MS)
         if self._sent:
@@ -102,9 +109,9 @@ class BurstRamp:
             self._opens, self._active_until_ms = False, max(self._active_until_ms, now_ms + OPENING_MS)
         self._admitted_ms = max(self._admitted_ms, sent_ms)
 
-    def may_send_at(self, now_ms: int) -> int:
-        """Return when one more call may be sent."""
-        if not self.active(now_ms):
+    def may_send_at(self, now_ms: int, *, bounded: bool = False) -> int:
+        """Return when one more call may be sent; `bounded`: bursts are so small that no window is spent at once."""
+        if not self.active(now_ms) or (bounded and not self._opens and now_ms >= self._active_until_ms):
             return now_ms
         if self._sent is None or self._lately is None:
             return max(now_ms, self._resumes_ms)

@@ -274,7 +274,8 @@ class Calibration:
             if not call.burst:
                 return  # a measured rate paced it
             if is_explained(call, verdict):
-                self.burst.restart(call.sent_ms, now_ms)
+                if not self._buckets.others.explain(TOKENS, now_ms):
+                    self.burst.restart(call.sent_ms, now_ms)
             elif not call.held:  # otherwise it says nothing of what the mirrors let pass
                 self.burst.record_refusal(call.burst, call.paid, call.sent_ms, now_ms)
 

@@ -23,12 +23,13 @@ class OthersEvidence:
         by_others: Others must have taken what the last answer showed to be missing: no delay explains it.
     """
 
-    __slots__ = ("_agreed", "_until_ms", "by_others")
+    __slots__ = ("_agreed", "_trusted", "_until_ms", "by_others")
 
     def __init__(self) -> None:
         self.by_others = False
         self._agreed: dict[LimitMetric, int] = {}
         self._until_ms: dict[LimitMetric, int] = {}
+        self._trusted: dict[LimitMetric, bool] = {}
 
     def observe(
         self, metric: LimitMetric, error: int | None, now_ms: int, *, proven: bool, trusted: bool = False
@@ -38,6 +39,7 @@ class OthersEvidence:
         `proven`: no delay explains that it fell short; `trusted`: the mirror is known to be right.
         """
         agreed, self.by_others = self._agreed.get(metric, 0), False
+        self._trusted[metric] = trusted
         if error == 0:
             self._agreed[metric] = min(AGREED_MAX, agreed + 1)
         elif error is not None and error < 0:
@@ -49,3 +51,7 @@ class OthersEvidence:
     def spend(self, metric: LimitMetric, now_ms: int) -> bool:
         """Return whether others are taken to spend in a window of a metric, since they must have lately."""
         return now_ms < self._until_ms.get(metric, now_ms)
+
+    def explain(self, metric: LimitMetric, now_ms: int) -> bool:
+        """Return whether others explain that a window of a metric is spent, whose mirror is known to be right."""
+        return self._trusted.get(metric, False) and self.spend(metric, now_ms)

@@ -121,11 +121,9 @@ class RateControl:
         self._calls = 0  # admitted since the last cut
         self._curve_calls = 0  # of them, those for which the rate was not held
         self._returned_ms = self._beyond_ms = 0  # how long the rate has been returning, and growing beyond its peak
-        self._hold = Hold()
-        self._throughput = Throughput()
-        self._accrued_ms = now_ms
+        self._hold, self._throughput = Hold(), Throughput()
         self._held_back = False  # a call has been held back since the last one was sent
-        self._held_until_ms = now_ms
+        self._held_until_ms = self._accrued_ms = now_ms
         self._cut_rates: deque[int] = deque(maxlen=REFUSALS_REMEMBERED)  # before each of the last cuts
         self._cut_ms = now_ms - 1  # what was sent before says nothing of this rate
         self._grown_busy_ms = 0  # the busy time by the call for which the rate has grown last
@@ -305,8 +303,10 @@ class RateControl:
 
     # ------------------------------------------------------------------ refusals
 
-    def record_refusal(self, attempt: int, tokens: int, sent_ms: int, now_ms: int, wait_ms: int | None) -> None:
-        """Record that a call sent at `sent_ms` was refused; `wait_ms` is what the server asked for."""
+    def record_refusal(  # noqa: PLR0913 — one of them keyword-only
+        self, attempt: int, tokens: int, sent_ms: int, now_ms: int, wait_ms: int | None, *, known: bool = False
+    ) -> None:
+        """Record a refusal of a call sent at `sent_ms` that asks to wait; one of a `known` cause tells of no limit."""
         self._hear_silence(now_ms)
         self._spending.settle(now_ms)
         sent = self._sent.pop(attempt, None)
@@ -322,7 +322,7 @@ class RateControl:
         if sent_ms <= self._cut_ms:
             return
         self._row = max(self._row, sent.row if sent is not None else 0) + 1
-        if self._row == 1:
+        if self._row == 1 and not known:
             self._cut(sent.found if sent is not None else self._spending.sums(), now_ms)
             self._row_rate = self.rate
         elif sent is not None and sent.row:  # the silence was none: the row has not ended, and nothing has been learned

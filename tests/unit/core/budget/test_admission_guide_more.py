@@ -350,3 +350,22 @@ def test_mirrors_of_another_kind_than_those_that_were_doubted_return_though_none
             rig.ask()
             rig.call()
         assert rig.guide.measures is not returns
+
+
+@pytest.mark.parametrize("metric", [LimitMetric.REQUESTS, LimitMetric.TOKENS])
+@pytest.mark.parametrize("is_contested", [False, True])
+def test_beside_a_second_that_others_spend_in_a_minute_of_requests_makes_no_burst_begin_small(
+    metric: LimitMetric, *, is_contested: bool
+) -> None:
+    """Before: eight calls went at the mark, and the others 150 ms later found a burst of others' (seed 91054)."""
+    rig = Rig(tokens=None)
+    size = 1_000 if metric is LimitMetric.REQUESTS else 400_000
+    rig.buckets._mirrors.add(FixedWindowMirror(metric, size, MINUTE_MS, MINUTE_MS, size))
+    second = FixedWindowMirror(LimitMetric.TOKENS, RATE // 60, 1_000, 1_000, RATE // 60)
+    second.is_contested = is_contested
+    rig.buckets._mirrors.add(second)
+    sent = 0
+    while sent < 2 * OPENING_CALLS and not rig.ask():
+        rig.send()
+        sent += 1
+    assert sent == (2 * OPENING_CALLS if is_contested and metric is LimitMetric.REQUESTS else OPENING_CALLS)

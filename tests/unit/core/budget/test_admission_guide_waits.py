@@ -162,3 +162,21 @@ def test_while_a_rate_is_measured_each_refusal_is_its_own() -> None:
         rig.buckets._shown.others._until_ms[LimitMetric.TOKENS] = 10 * MINUTE_MS
         rig.call(verdict(Meaning.RATE_LIMITED, requested=400))
         assert rig.guide._trust.lately(rig.now_ms).theirs == explained, followed
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_refusal_that_others_explain_in_a_window_that_is_known_teaches_no_rate_cap_or_ramp(*, trusted: bool) -> None:
+    """Before: caps of spans were learned from others' bursts, and calls spread over each second (seed 92529)."""
+    rig = Rig()
+    rig.call(REFUSED)
+    rig.now_ms += 1_000
+    rate = rig.guide._rate
+    assert rate is not None
+    rig.buckets.others.observe(LimitMetric.TOKENS, -500, rig.now_ms, proven=True, trusted=trusted)
+    rig.buckets.others._until_ms[LimitMetric.TOKENS] = 10 * MINUTE_MS
+    rig.call(verdict(Meaning.RATE_LIMITED, requested=400))
+    assert (rate.events, len(rate._caps._refused)) == ((0, 0) if trusted else (1, 1))
+    assert rig.guide.ramps(rig.now_ms) is not trusted
+    assert rate.rest_ms(rig.now_ms) > 0, "its wait is kept all the same"
+    rig.call(REFUSED)
+    assert rig.guide.ramps(rig.now_ms), "this one states nothing"

@@ -272,3 +272,33 @@ def test_beyond_eight_unanswered_calls_take_what_returns_meanwhile_at_eight_time
     assert may_join(make(period_ms), 10_000, most, OPENING_CALLS, 0), "a large call is not counted itself"
     assert not may_join(make(period_ms), 1, most + 1, OPENING_CALLS, 0)
     assert may_join(make(period_ms), 1, most + 1, OPENING_CALLS - 1, 0)
+
+
+def test_others_charges_in_a_window_that_is_known_explain_the_refusals_before_as_well() -> None:
+    """Before: eight calls at the mark of a second, the next 150 ms later, when others' burst had come between."""
+    ramp = refused()
+    assert sends(ramp, 1_000) == 1
+    ramp.record_refusal(1_020, known=True)
+    assert not ramp.active(1_020)
+    assert sends(ramp, 2_000, at_most=100) == 100
+    ramp.record_refusal(2_020)
+    assert ramp.active(2_020 + ACTIVE_MS - 1)
+    unheard = BurstRamp(0)
+    unheard.record_refusal(20, known=True)
+    assert unheard.active(OPENING_MS), "no call has been admitted yet"
+
+
+def test_a_burst_that_a_short_window_bounds_begins_small_only_after_a_refusal_or_at_an_unknown_server() -> None:
+    ramp = BurstRamp()
+    ramp.always = True
+    assert sends(ramp, 0) == OPENING_CALLS
+    assert ramp.may_send_at(0) > 0
+    assert ramp.may_send_at(0, bounded=True) == 0
+    ramp.record_refusal(20)
+    resumes_ms = ramp.may_send_at(20, bounded=True)
+    assert resumes_ms > 20
+    assert sends(ramp, resumes_ms) == 1
+    assert ramp.may_send_at(resumes_ms, bounded=True) > resumes_ms
+    unheard = BurstRamp(0)
+    sends(unheard, OPENING_MS)
+    assert unheard.may_send_at(OPENING_MS, bounded=True) > OPENING_MS

@@ -108,6 +108,16 @@ def test_the_reserve_is_free_half_a_second_before_the_earliest_end_of_a_window()
     assert short.mirror.payable_at(3, 2, 1_200) == 2_000, "it does not fit into the rest"
 
 
+def test_no_reserve_is_kept_where_others_would_take_it() -> None:
+    """Before: it was sent half a second before the end, when one call in eight found the second spent (seed 93317)."""
+    for is_contested, at_ms in ((False, 2_000 - SPREAD - PROMPT_MS), (True, 1_200)):
+        short = Short()
+        short.mirror.is_contested = is_contested
+        short.send(*[1_100] * 8)
+        assert short.mirror.payable_at(2, 2, 1_200) == at_ms
+        assert short.mirror.payable_at(3, 0, 1_200) == 2_000
+
+
 def test_where_the_end_of_a_window_is_not_known_closely_its_reserve_is_kept() -> None:
     """The calls would count in the next one, unknown to its mirror."""
     short = Short(spread_ms=None)

@@ -44,3 +44,17 @@ def test_of_a_mirror_that_is_known_to_be_right_one_answer_proves_others() -> Non
         assert evidence.by_others is (error == -500), "nothing is missing otherwise"
         evidence.observe(TOKENS, error, 0, proven=False, trusted=True)
         assert not evidence.by_others
+
+
+def test_others_explain_a_refusal_only_where_the_mirror_is_known_to_be_right() -> None:
+    assert not observed(*(0,) * 9, -500).explain(TOKENS, 9), "it may be wrong"
+    evidence = OthersEvidence()
+    assert not evidence.explain(TOKENS, 0)
+    evidence.observe(TOKENS, 0, 0, proven=False, trusted=True)
+    assert not evidence.explain(TOKENS, 0), "they have not spent"
+    evidence.observe(TOKENS, -500, 1, proven=True, trusted=True)
+    assert evidence.explain(TOKENS, STAY_MS)
+    assert not evidence.explain(TOKENS, 1 + STAY_MS)
+    assert not evidence.explain(REQUESTS, 1)
+    evidence.observe(TOKENS, 0, 2, proven=False)
+    assert not evidence.explain(TOKENS, 2), "the last level is of another bucket"

@@ -8,6 +8,7 @@ from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import MirrorList
+from headrace.broker.core.budget.others_evidence import STAY_MS
 from headrace.broker.core.budget.renewal_doubt import BALANCE_MAX, RenewalBalance
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.budget.shown_bucket import ShownBucket
@@ -112,6 +113,19 @@ def test_a_short_counter_whose_levels_have_shown_that_it_begins_anew_stays_one_b
         counter.answered(1)
         assert not buckets.others.by_others
     assert counter.limit.only() is mirror
+
+
+def test_a_short_counter_that_is_known_is_contested_while_others_spend() -> None:
+    counter = Counter().answered(40)
+    mirror = counter.limit.only()
+    assert isinstance(mirror, FixedWindowMirror)
+    assert not mirror.is_contested
+    counter.now_ms += 4 * SECOND_MS
+    counter.answer(counter.call(), 6 * TOKENS)
+    assert mirror.is_contested
+    counter.now_ms += STAY_MS
+    counter.answered(1)
+    assert not mirror.is_contested
 
 
 def test_it_is_two_counters_once_as_many_levels_show_that_former_calls_count() -> None:
