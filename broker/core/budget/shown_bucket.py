@@ -152,8 +152,8 @@ class ShownBucket:
     def is_too_long(self, reading: Reading) -> bool:
         """Return whether a level that tells more refutes the period that one level had computed to.
 
-        Hardly used, a window of a minute may compute to a day, and one of seconds to a quarter of an hour. As such it lets
-        next to nothing through while in debt. What computes to an hour is kept, for an hour's limit does.
+        Hardly used, a window of a minute may compute to a day, and one of seconds to a quarter of an hour. As such it
+        lets next to nothing through while in debt. What computes to an hour is kept, for an hour's limit does.
         """
         mirror, full_in_ms, used = self.guessed, reading.full_in_ms, reading.capacity - reading.remaining
         if mirror is None or mirror is not self.mirror:
