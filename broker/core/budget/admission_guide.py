@@ -355,8 +355,8 @@ class AdmissionGuide:
     def _record_refusal(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         rate, others = self._rate or self._begin_rate(0, now_ms), self._buckets.others
         before, metrics = rate.events, spent_of(call, verdict)
-        theirs = not self.measures and any(others.spend(metric, now_ms) for metric in metrics)
-        known = theirs and all(others.explain(metric, now_ms) for metric in metrics)
+        lately = self._trust.lately(now_ms)
+        theirs, known = (False, False) if self.measures else others.excuse(metrics, now_ms, lately.refused_ppm)
         rate.record_refusal(attempt, call.paid, call.sent_ms, now_ms, verdict.wait_ms, known=known)
         self._ramp.record_refusal(now_ms, known=known)
         is_event = rate.events > before

@@ -7,6 +7,7 @@ second or two only counters whose levels prove that they begin anew do (`Renewal
 others is never told in time, and refusals are a doubt.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
@@ -14,6 +15,7 @@ from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 AGREED_MAX: Final = 32  # answers of late
 CONTRADICTED: Final = 3  # so many that agreed outweigh one that fell short
 STAY_MS: Final = 60_000  # for which others are taken to spend on
+EXCUSED_PPM: Final = 60_000  # of all calls; with more refusals, a slower way of spending may achieve as much
 
 
 class OthersEvidence:
@@ -51,6 +53,16 @@ class OthersEvidence:
     def spend(self, metric: LimitMetric, now_ms: int) -> bool:
         """Return whether others are taken to spend in a window of a metric, since they must have lately."""
         return now_ms < self._until_ms.get(metric, now_ms)
+
+    def excuse(self, metrics: Collection[LimitMetric], now_ms: int, refused_ppm: int) -> tuple[bool, bool]:
+        """Return whether others are to blame for a refusal by one of these metrics, and whether all is known of it.
+
+        `refused_ppm`: how many of all calls were refused lately. A window that is known is spent at once at its mark;
+        if that costs more than `EXCUSED_PPM`, nothing excuses it.
+        """
+        if metrics and all(self.explain(metric, now_ms) for metric in metrics):
+            return (refused_ppm <= EXCUSED_PPM,) * 2
+        return any(self.spend(metric, now_ms) for metric in metrics), False
 
     def explain(self, metric: LimitMetric, now_ms: int) -> bool:
         """Return whether others explain that a window of a metric is spent, whose mirror is known to be right."""

@@ -1,7 +1,14 @@
 """Whether others spend in a limit's windows."""
 
 from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS
-from headrace.broker.core.budget.others_evidence import AGREED_MAX, CONTRADICTED, STAY_MS, OthersEvidence
+from headrace.broker.core.budget.others_evidence import (
+    AGREED_MAX,
+    CONTRADICTED,
+    EXCUSED_PPM,
+    STAY_MS,
+    OthersEvidence,
+)
+from headrace.broker.core.units import PPM
 
 
 def observed(*errors: int | None, proven: bool = True) -> OthersEvidence:
@@ -58,3 +65,16 @@ def test_others_explain_a_refusal_only_where_the_mirror_is_known_to_be_right() -
     assert not evidence.explain(REQUESTS, 1)
     evidence.observe(TOKENS, 0, 2, proven=False)
     assert not evidence.explain(TOKENS, 2), "the last level is of another bucket"
+
+
+def test_others_excuse_refusals_by_a_window_that_is_known_only_up_to_a_part_of_all_calls() -> None:
+    """Before: where others spent all the time, a third of all calls was refused, and nothing was learned of it."""
+    evidence = OthersEvidence()
+    evidence.observe(TOKENS, None, 0, proven=True, trusted=True)
+    assert evidence.excuse({TOKENS}, 0, EXCUSED_PPM) == (True, True)
+    assert evidence.excuse({TOKENS}, 0, EXCUSED_PPM + 1) == (False, False)
+    assert evidence.excuse({TOKENS}, STAY_MS, 0) == (False, False)
+    assert evidence.excuse({REQUESTS, TOKENS}, 0, PPM) == (True, False), "nothing is known of requests"
+    assert evidence.excuse(set(), 0, 0) == (False, False)
+    evidence.observe(REQUESTS, None, 0, proven=True, trusted=True)
+    assert evidence.excuse({REQUESTS, TOKENS}, 0, EXCUSED_PPM) == (True, True)
