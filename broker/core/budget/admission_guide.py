@@ -356,7 +356,7 @@ class AdmissionGuide:
         rate, others = self._rate or self._begin_rate(0, now_ms), self._buckets.others
         before, metrics = rate.events, spent_of(call, verdict)
         lately = self._trust.lately(now_ms)
-        theirs, known = (False, False) if self.measures else others.excuse(metrics, now_ms, lately.refused_ppm)
+        theirs, known = (False, False) if self.measures else others.excuse(metrics, now_ms, lately)
         rate.record_refusal(attempt, call.paid, call.sent_ms, now_ms, verdict.wait_ms, known=known)
         self._ramp.record_refusal(now_ms, known=known)
         is_event = rate.events > before

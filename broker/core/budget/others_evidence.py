@@ -11,6 +11,7 @@ from collections.abc import Collection
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.achievement import REFUSED_MIN, Achieved
 
 AGREED_MAX: Final = 32  # answers of late
 CONTRADICTED: Final = 3  # so many that agreed outweigh one that fell short
@@ -54,14 +55,14 @@ class OthersEvidence:
         """Return whether others are taken to spend in a window of a metric, since they must have lately."""
         return now_ms < self._until_ms.get(metric, now_ms)
 
-    def excuse(self, metrics: Collection[LimitMetric], now_ms: int, refused_ppm: int) -> tuple[bool, bool]:
+    def excuse(self, metrics: Collection[LimitMetric], now_ms: int, lately: Achieved) -> tuple[bool, bool]:
         """Return whether others are to blame for a refusal by one of these metrics, and whether all is known of it.
 
-        `refused_ppm`: how many of all calls were refused lately. A window that is known is spent at once at its mark;
+        `lately`: what was achieved in the last minute. A window that is known is spent at once at its mark;
         if that costs more than `EXCUSED_PPM`, nothing excuses it.
         """
         if metrics and all(self.explain(metric, now_ms) for metric in metrics):
-            return (refused_ppm <= EXCUSED_PPM,) * 2
+            return (lately.refused < REFUSED_MIN or lately.refused_ppm <= EXCUSED_PPM,) * 2
         return any(self.spend(metric, now_ms) for metric in metrics), False
 
     def explain(self, metric: LimitMetric, now_ms: int) -> bool:

@@ -1,6 +1,7 @@
 """Whether others spend in a limit's windows."""
 
 from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS
+from headrace.broker.core.budget.achievement import NOTHING, REFUSED_MIN, Achieved
 from headrace.broker.core.budget.others_evidence import (
     AGREED_MAX,
     CONTRADICTED,
@@ -8,7 +9,6 @@ from headrace.broker.core.budget.others_evidence import (
     STAY_MS,
     OthersEvidence,
 )
-from headrace.broker.core.units import PPM
 
 
 def observed(*errors: int | None, proven: bool = True) -> OthersEvidence:
@@ -69,12 +69,15 @@ def test_others_explain_a_refusal_only_where_the_mirror_is_known_to_be_right() -
 
 def test_others_excuse_refusals_by_a_window_that_is_known_only_up_to_a_part_of_all_calls() -> None:
     """Before: where others spent all the time, a third of all calls was refused, and nothing was learned of it."""
+    few, most, many = (Achieved(calls=each, refused=6) for each in (0, 94, 93))
+    few.refused = REFUSED_MIN - 1
+    assert most.refused_ppm == EXCUSED_PPM
     evidence = OthersEvidence()
     evidence.observe(TOKENS, None, 0, proven=True, trusted=True)
-    assert evidence.excuse({TOKENS}, 0, EXCUSED_PPM) == (True, True)
-    assert evidence.excuse({TOKENS}, 0, EXCUSED_PPM + 1) == (False, False)
-    assert evidence.excuse({TOKENS}, STAY_MS, 0) == (False, False)
-    assert evidence.excuse({REQUESTS, TOKENS}, 0, PPM) == (True, False), "nothing is known of requests"
-    assert evidence.excuse(set(), 0, 0) == (False, False)
+    assert evidence.excuse({TOKENS}, 0, most) == evidence.excuse({TOKENS}, 0, few) == (True, True)
+    assert evidence.excuse({TOKENS}, 0, many) == (False, False)
+    assert evidence.excuse({TOKENS}, STAY_MS, NOTHING) == (False, False)
+    assert evidence.excuse({REQUESTS, TOKENS}, 0, many) == (True, False), "nothing is known of requests"
+    assert evidence.excuse(set(), 0, NOTHING) == (False, False)
     evidence.observe(REQUESTS, None, 0, proven=True, trusted=True)
-    assert evidence.excuse({REQUESTS, TOKENS}, 0, EXCUSED_PPM) == (True, True)
+    assert evidence.excuse({REQUESTS, TOKENS}, 0, most) == (True, True)
