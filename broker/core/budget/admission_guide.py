@@ -192,7 +192,7 @@ class AdmissionGuide:
             self._windows_made, self._ramp.always = made, is_any or self._sides.any_window(TAPERED_MS)
         if not self._ramp.active(now_ms):
             return now_ms
-        bounded = {mirror.is_contested for mirror in self._buckets.of(LimitMetric.TOKENS)} == {True}
+        bounded = {now_ms < mirror.contested_until_ms for mirror in self._buckets.of(LimitMetric.TOKENS)} == {True}
         return max(self._ramp.may_send_at(now_ms, bounded=bounded), self._joins_at(paid, prices, now_ms))
 
     def _joins_at(self, paid: int, prices: Prices | None, now_ms: int) -> int:

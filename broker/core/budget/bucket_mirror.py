@@ -62,7 +62,7 @@ class Mirror:
 
     refill: Final = Refill.BUCKET
     is_spent_evenly, has_long_delay, by_others = False, False, False  # only of windows: see `SlidingWindowMirror`
-    is_contested = False  # see `FixedWindowMirror`
+    contested_until_ms = 0  # see `FixedWindowMirror`
 
     def __init__(
         self, metric: LimitMetric, capacity: int, period_ms: int, now_ms: int, *, project: bool = False

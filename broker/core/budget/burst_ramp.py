@@ -3,12 +3,14 @@
 The mirrors may be wrong about what can be paid. Without a ramp the error costs as many refusals as calls are waiting:
 all are sent in the same instant, long before the first refusal comes back. So a burst begins small for `ACTIVE_MS`
 after a refusal, for `OPENING_MS` at a new server, and wherever a window of `TAPERED_MS` or longer is spent at once.
-Not where others' charges in a window of a second or two explain the refusal, or it alone bounds the tokens of a burst.
 Then at most twice as many calls may be unanswered as were admitted of those sent in the last `COUNTED_MS`, or, up to
 `OPENING_CALLS`, in the last `FLOW_MS`; one at least after a refusal, else `OPENING_CALLS`. A call about which the
 server has been silent for `SILENCE_MS` counts as admitted, since refusals come back sooner. A burst of a hundred calls
 takes five such steps after its first call, as in the slow start of congestion control (RFC 5681). A flow of twenty
 calls a second may become one of eighty at once, but no wave of forty calls follows it.
+
+A refusal that others' charges in a known window of a second or two explain makes no burst small. Nor does a long window
+where such a second, in which others spend, alone bounds the tokens of a burst.
 
 Towards the end of a window, and in buckets, the tokens without an answer are bounded as well (`may_join`).
 """
@@ -81,10 +83,11 @@ class BurstRamp:
     def record_refusal(self, now_ms: int, *, known: bool = False) -> None:
         """Begin anew with one call, when the refusal of the last one sent would have come back.
 
-        `known`: others' charges in a window that is known explain it, and those before; then bursts begin large again.
+        `known`: others' charges in a window that is known explain it. Bursts that earlier refusals made small are not.
         """
         if known:
-            self._active_until_ms = 0
+            if self._active_until_ms > now_ms + OPENING_MS:  # what began at a new server goes on
+                self._active_until_ms = now_ms
             return
         self._refused = True
         self._active_until_ms = max(self._active_until_ms, now_ms + ACTIVE_MS)

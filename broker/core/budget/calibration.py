@@ -274,8 +274,7 @@ class Calibration:
             if not call.burst:
                 return  # a measured rate paced it
             if is_explained(call, verdict):
-                if not self._buckets.others.explain(TOKENS, now_ms):
-                    self.burst.restart(call.sent_ms, now_ms)
+                self.burst.restart(call.sent_ms, now_ms)
             elif not call.held:  # otherwise it says nothing of what the mirrors let pass
                 self.burst.record_refusal(call.burst, call.paid, call.sent_ms, now_ms)
 

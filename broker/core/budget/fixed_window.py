@@ -29,7 +29,7 @@ class FixedWindowMirror:
     Attributes:
         step: What is left is stated in multiples of it, rounded down.
         spread_ms: For how long before its end a call may miss it; None: as long as the admission delay.
-        is_contested: Others spend in it, who would take a reserve before its lane does. So none is kept.
+        contested_until_ms: Until when others spend in it, who would take a reserve before its lane does: none is kept.
         by_others: Others must have taken some of the window of the last answer: no delay explains what is used of it.
     """
 
@@ -44,7 +44,7 @@ class FixedWindowMirror:
         self.corrections, self.step, self.by_others, self.doubt = 0, 1, False, RenewalDoubt()
         self._mark_ms = mark_ms
         self.spread_ms: int | None = None
-        self.is_contested = False
+        self.contested_until_ms = 0
         self._begun_ms = mark_ms - period_ms  # calls sent since then are counted in this window
         self._low = self._high = remaining
         self._recent = SlidingSum(DELAY_MAX_MS, FINE_MS)  # calls that may be counted on either side of the mark
@@ -74,7 +74,7 @@ class FixedWindowMirror:
     def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
         """Return now, or when the window ends; for a call that only a reserve holds back, `PROMPT_MS` before that."""
         low, paid = self.low(now_ms), amount + charge_rounding(self.metric)
-        if min(paid if self.is_contested else paid + reserved, self.capacity) <= low:
+        if min(paid if now_ms < self.contested_until_ms else paid + reserved, self.capacity) <= low:
             return now_ms
         if self.spread_ms is None or min(paid, self.capacity) > low:
             return self._mark_ms

@@ -58,8 +58,8 @@ class OthersEvidence:
     def excuse(self, metrics: Collection[LimitMetric], now_ms: int, lately: Achieved) -> tuple[bool, bool]:
         """Return whether others are to blame for a refusal by one of these metrics, and whether all is known of it.
 
-        `lately`: what was achieved in the last minute. A window that is known is spent at once at its mark;
-        if that costs more than `EXCUSED_PPM`, nothing excuses it.
+        `lately`: what became of the calls that were waited for in the last minute. A window that is known is spent at
+        once at its mark; if that costs more than `EXCUSED_PPM`, nothing excuses it.
         """
         if metrics and all(self.explain(metric, now_ms) for metric in metrics):
             return (lately.refused < REFUSED_MIN or lately.refused_ppm <= EXCUSED_PPM,) * 2
@@ -67,4 +67,8 @@ class OthersEvidence:
 
     def explain(self, metric: LimitMetric, now_ms: int) -> bool:
         """Return whether others explain that a window of a metric is spent, whose mirror is known to be right."""
-        return self._trusted.get(metric, False) and self.spend(metric, now_ms)
+        return now_ms < self.explain_until_ms(metric)
+
+    def explain_until_ms(self, metric: LimitMetric) -> int:
+        """Return until when they do; 0: they do not."""
+        return self._until_ms.get(metric, 0) if self._trusted.get(metric, False) else 0

@@ -306,7 +306,7 @@ class RateControl:
     def record_refusal(  # noqa: PLR0913 — one of them keyword-only
         self, attempt: int, tokens: int, sent_ms: int, now_ms: int, wait_ms: int | None, *, known: bool = False
     ) -> None:
-        """Record a refusal of a call sent at `sent_ms` that asks to wait; one of a `known` cause tells of no limit."""
+        """Record that a call was refused, and how long to wait; a refusal whose cause is `known` tells of no limit."""
         self._hear_silence(now_ms)
         self._spending.settle(now_ms)
         sent = self._sent.pop(attempt, None)
@@ -325,7 +325,7 @@ class RateControl:
         if self._row == 1 and not known:
             self._cut(sent.found if sent is not None else self._spending.sums(), now_ms)
             self._row_rate = self.rate
-        elif sent is not None and sent.row:  # the silence was none: the row has not ended, and nothing has been learned
+        elif not known and sent is not None and sent.row:  # the silence was none: nothing has been learned
             self.rate = min(self.rate, self._row_rate)
             self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
         self._cut_ms = now_ms

@@ -76,13 +76,14 @@ class ShownBucket:
         """Forget what levels have told of its renewal: they were compared with charges that were none."""
         self.renewals = RenewalBalance()
         if isinstance(self.mirror, FixedWindowMirror | TwoCounterMirror):
-            self.mirror.doubt = RenewalDoubt()
+            self.mirror.doubt, self.mirror.contested_until_ms = RenewalDoubt(), 0
 
     def judge_renewal(self, reading: Reading, order: AdmissionOrder, sends: SentCalls) -> None:
         """Learn whether a short window with marks begins anew there; believe again what was disproved wrongly."""
         phase = self.evidence.close_phase
         if phase is None or self.evidence.window_ms > SHORT_MS:
-            self.renewals.balance = min(0, self.renewals.balance)  # it has no marks, or is another window
+            if not self.evidence.is_open:  # it has no marks, or is another window
+                self.renewals.balance = min(0, self.renewals.balance)
             return
         self.renewals.observe(reading, phase, self.evidence.window_ms, order, sends)
         if self.renewals.balance >= BALANCE_SURE:
@@ -153,7 +154,7 @@ class ShownBucket:
         """Return whether a level that tells more refutes the period that one level had computed to.
 
         Hardly used, a window of a minute may compute to a day, and one of seconds to a quarter of an hour. As such it
-        lets next to nothing through while in debt. What computes to an hour is kept, for an hour's limit does.
+        lets next to nothing through while in debt. What computes to an hour is kept: a true limit of one does.
         """
         mirror, full_in_ms, used = self.guessed, reading.full_in_ms, reading.capacity - reading.remaining
         if mirror is None or mirror is not self.mirror:

@@ -285,7 +285,7 @@ class ShownBuckets:
             proven = mirror.by_others and (trusted or not is_short)
             self.others.observe(mirror.metric, error, order.now_ms, proven=proven, trusted=trusted)
             if isinstance(mirror, FixedWindowMirror):
-                mirror.is_contested = self.others.explain(mirror.metric, order.now_ms)
+                mirror.contested_until_ms = self.others.explain_until_ms(mirror.metric)
             if header.is_disproved(mirror, error, mirror.begun_ms(order.sent_ms), at_once=at_once):
                 return self._disprove(mirror, remaining, order)
         if is_short and isinstance(mirror, SlidingWindowMirror) and mirror.others * FAR_PARTS > capacity * OTHERS_PARTS:

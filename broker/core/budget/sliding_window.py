@@ -50,7 +50,7 @@ class SlidingWindowMirror:
     """
 
     refill = Refill.SLIDING
-    is_contested = False  # see `FixedWindowMirror`
+    contested_until_ms = 0  # see `FixedWindowMirror`
 
     def __init__(  # noqa: PLR0913 — the last keyword-only
         self,

@@ -362,7 +362,7 @@ def test_beside_a_second_that_others_spend_in_a_minute_of_requests_makes_no_burs
     size = 1_000 if metric is LimitMetric.REQUESTS else 400_000
     rig.buckets._mirrors.add(FixedWindowMirror(metric, size, MINUTE_MS, MINUTE_MS, size))
     second = FixedWindowMirror(LimitMetric.TOKENS, RATE // 60, 1_000, 1_000, RATE // 60)
-    second.is_contested = is_contested
+    second.contested_until_ms = MINUTE_MS if is_contested else 0
     rig.buckets._mirrors.add(second)
     sent = 0
     while sent < 2 * OPENING_CALLS and not rig.ask():

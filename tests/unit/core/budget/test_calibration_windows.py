@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import replace
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, TOKENS
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Answer, judge
 from headrace.broker.core.budget.budget import Budget
@@ -77,15 +77,3 @@ def test_a_refusal_tells_that_times_are_stated_in_parts_of_a_second_whatever_it_
     budget.reserve(1, 400, 0)
     budget.record_answer(1, 20, replace(text, readings=judge(Answer(429, headers, None, None, None, "")).readings))
     assert budget._buckets._shown.has_fine_times
-
-
-def test_a_burst_begins_anew_after_others_bursts_unless_they_explain_it_in_a_window_that_is_known() -> None:
-    """Of such a window the rest of this period is lost, and the next one is whole."""
-    for trusted in (False, True):
-        budget = full(replace(SETTINGS, burst_ms=None))
-        budget.reserve(1, 10_000, 0)
-        budget._buckets.others.observe(TOKENS, -500, 300, proven=True, trusted=trusted)
-        budget.record_answer(1, 300, refusal(used=59_990, requested=10_000))
-        burst = budget._calibration.burst
-        assert burst is not None
-        assert (burst._anew_ms == 300) is not trusted

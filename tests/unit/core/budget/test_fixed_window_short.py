@@ -112,7 +112,7 @@ def test_no_reserve_is_kept_where_others_would_take_it() -> None:
     """Before: it was sent half a second before the end, when one call in eight found the second spent (seed 93317)."""
     for is_contested, at_ms in ((False, 2_000 - SPREAD - PROMPT_MS), (True, 1_200)):
         short = Short()
-        short.mirror.is_contested = is_contested
+        short.mirror.contested_until_ms = 1_201 if is_contested else 1_200
         short.send(*[1_100] * 8)
         assert short.mirror.payable_at(2, 2, 1_200) == at_ms
         assert short.mirror.payable_at(3, 0, 1_200) == 2_000

@@ -143,6 +143,14 @@ def test_short_windows_are_forgotten_while_levels_fit_one_counter() -> None:
     assert not shown.is_disproved(counter, 0, 5 * SECOND_MS, at_once=False)
 
 
+def test_while_nothing_is_known_of_a_limit_of_another_size_levels_are_remembered() -> None:
+    """Before: each new size of a fixed second that others share was a bucket and two counters for a minute."""
+    shown, reading = ShownBucket(1_000, 0, RefillEvidence()), Reading(TOKENS, 1_000, 990, None, None)
+    shown.renewals.balance = BALANCE_SURE
+    shown.judge_renewal(reading, ORDER, SENDS)
+    assert shown.renewals.balance == BALANCE_SURE
+
+
 def test_what_levels_have_told_is_forgotten_with_the_prices_they_were_compared_with() -> None:
     counter = FixedWindowMirror(TOKENS, 1_000, SECOND_MS, 0, 1_000)
     two = TwoCounterMirror(TOKENS, 1_000, SECOND_MS, 0, SENDS, mark_ms=0)
@@ -166,6 +174,7 @@ def test_one_counter_is_believed_again_once_levels_of_many_windows_fit_it() -> N
         shown.evidence.rule_out(Refill.FIXED)
         shown.evidence._named_ms = longest_ms
         shown.evidence.close_phase, shown.renewals.balance = phase, balance
+        shown.evidence._believed = RefillPattern(Refill.SLIDING, SECOND_MS)
         shown.judge_renewal(reading, ORDER, SENDS)
         assert (Refill.FIXED not in shown.evidence._ruled_out) is believed
         trusted = phase is not None and longest_ms <= SHORT_MS

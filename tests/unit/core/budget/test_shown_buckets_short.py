@@ -119,13 +119,15 @@ def test_a_short_counter_that_is_known_is_contested_while_others_spend() -> None
     counter = Counter().answered(40)
     mirror = counter.limit.only()
     assert isinstance(mirror, FixedWindowMirror)
-    assert not mirror.is_contested
+    assert not mirror.contested_until_ms
     counter.now_ms += 4 * SECOND_MS
     counter.answer(counter.call(), 6 * TOKENS)
-    assert mirror.is_contested
-    counter.now_ms += STAY_MS
+    until_ms = mirror.contested_until_ms
+    assert counter.now_ms < until_ms <= counter.now_ms + LONG_MS + STAY_MS
     counter.answered(1)
-    assert not mirror.is_contested
+    assert mirror.contested_until_ms == until_ms, "this answer shows nothing of others"
+    counter.limit.buckets.judge_anew(counter.now_ms)
+    assert not mirror.contested_until_ms, "the levels were compared with charges that were none"
 
 
 def test_it_is_two_counters_once_as_many_levels_show_that_former_calls_count() -> None:
