@@ -133,6 +133,24 @@ def test_a_short_counter_is_disproved_unless_levels_fit_it_that_two_could_not_le
         assert shown.is_disproved(mirror, -251, 2 * SECOND_MS, at_once=False) is disproved, "the second one in a row"
 
 
+@pytest.mark.parametrize("counts", [False, True])
+def test_a_counter_is_none_if_its_level_has_risen_or_the_former_window_counts(*, counts: bool) -> None:
+    shown, reading = ShownBucket(1_000, 0, RefillEvidence()), Reading(TOKENS, 1_000, 100, None, MINUTE_MS - 100)
+    sends = SentCalls()
+    sends.append(0, 900 if counts else 0)
+    order = sends.admission_order(sends.append(MINUTE_MS + 100, 0), MINUTE_MS + 100, MINUTE_MS + 120, 20)
+    assert not shown.has_not_begun_anew(reading, order, sends, estimates=True), "it has no mirror"
+    for period_ms, estimates, is_none in (
+        (SHORT_MS, True, False),
+        (MINUTE_MS, False, False),
+        (MINUTE_MS, True, counts),
+    ):
+        shown.mirror = FixedWindowMirror(TOKENS, 1_000, period_ms, MINUTE_MS, 1_000)
+        assert shown.has_not_begun_anew(reading, order, sends, estimates=estimates) is is_none
+    shown.evidence.has_risen = True
+    assert shown.has_not_begun_anew(reading, order, sends, estimates=False)
+
+
 def test_short_windows_are_forgotten_while_levels_fit_one_counter() -> None:
     """Otherwise any later answer would disprove it, once the levels tell nothing any more."""
     shown, counter = ShownBucket(1_000, 0, RefillEvidence()), FixedWindowMirror(TOKENS, 1_000, SECOND_MS, 0, 1_000)
