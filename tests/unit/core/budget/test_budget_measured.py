@@ -365,3 +365,16 @@ def test_what_a_measured_rate_paces_is_part_of_no_burst() -> None:
     server.rest()
     server.call(refusal(used=RATE, requested=400, wait="1s"))
     assert control.tolerated_burst == 5_000
+
+
+def test_the_whole_rate_is_spent_again_once_a_cap_explains_refusals() -> None:
+    budget = full()
+    budget.reserve(1, 1, 0)
+    budget.record_answer(1, 10, failure(429))
+    assert budget.learned_limits().share_ppm < PPM
+    budget.reserve(2, 1, MINUTE_MS)
+    assert budget.guide._rate is not None
+    budget.guide._rate._caps._is_new = True  # as an event's refusals leave it
+    budget.guide._rate._cut_ms = MINUTE_MS
+    budget.record_answer(2, MINUTE_MS + 10, failure(429))
+    assert budget.learned_limits().share_ppm == PPM

@@ -116,3 +116,10 @@ def test_a_search_has_found_more_once_that_is_beyond_what_was_left() -> None:
 
 def test_a_search_at_other_prices_seeks_as_many_calls() -> None:
     assert Search(Achieved(tokens=100), RATE, 50).repriced(PPM // 2) == Search(Achieved(tokens=50), RATE // 2, 25)
+
+
+def test_what_it_has_achieved_so_far_is_known_before_it_ends() -> None:
+    run = Run()
+    run.spend(SETTLES_MS, PPM // 2)
+    run.spend(TRIED_MS // 2)
+    assert run.trial.so_far(run.all) == RATE, "nothing counts of the time in which it settled"
