@@ -83,7 +83,7 @@ class BurstRamp:
     def record_refusal(self, now_ms: int, *, known: bool = False) -> None:
         """Begin anew with one call, when the refusal of the last one sent would have come back.
 
-        `known`: others' charges in a window that is known explain it. Bursts that earlier refusals made small are not.
+        `known`: others' charges in a window that is known explain it. Then it ends what earlier refusals began.
         """
         if known:
             if self._active_until_ms > now_ms + OPENING_MS:  # what began at a new server goes on

@@ -213,7 +213,7 @@ def _sent_before(sent_ms: int, sends: SentCalls, capacity: int) -> int:
     """Return the tokens sent in the minute before, or all that a limit holds if calls of that minute are forgotten."""
     if sends.forgotten and sends.sent_ms[0] > sent_ms - MINUTE_MS:
         return capacity
-    return sends.sent_since(TOKENS, sent_ms - MINUTE_MS) - sends.sent_since(TOKENS, sent_ms + 1)
+    return sends.sent_between(TOKENS, sent_ms - MINUTE_MS, sent_ms + 1)
 
 
 def _nothing() -> int:

@@ -16,7 +16,7 @@ from headrace.broker.core.budget.achievement import REFUSED_MIN, Achieved
 AGREED_MAX: Final = 32  # answers of late
 CONTRADICTED: Final = 3  # so many that agreed outweigh one that fell short
 STAY_MS: Final = 60_000  # for which others are taken to spend on
-EXCUSED_PPM: Final = 60_000  # of all calls; with more refusals, a slower way of spending may achieve as much
+EXCUSED_PPM: Final = 60_000  # of the calls waited for; with more refusals, a slower way of spending may achieve as much
 
 
 class OthersEvidence:

@@ -11,7 +11,7 @@ Of a second or two, a burst of others' takes as much as counts of the former win
 tell: those that two counters cannot leave, and those that one explains only by others (`RenewalBalance`).
 """
 
-from bisect import bisect_left
+from functools import partial
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import Reading
@@ -71,11 +71,10 @@ class RenewalDoubt:
             return False
         used, begun_ms = capacity - reading.remaining, order.sent_ms + left_ms - period_ms
         old_ms = begun_ms - min(OLD_MS, period_ms // OLD_PARTS)
-        since = sends.sent_since(reading.metric, begun_ms)
-        if (sends.sent_since(reading.metric, old_ms) - since) * NEAR_PARTS > capacity:
+        if sends.sent_between(reading.metric, old_ms, begun_ms) * NEAR_PARTS > capacity:
             return False  # it may be an old level of this window, whose begin would be earlier by its age
-        last = (sends.sent_since(reading.metric, begun_ms - period_ms) - since) * left_ms // period_ms
-        this = since - sends.sent_since(reading.metric, order.sent_ms + 1)
+        last = sends.sent_between(reading.metric, begun_ms - period_ms, begun_ms) * left_ms // period_ms
+        this = sends.sent_between(reading.metric, begun_ms, order.sent_ms + 1)
         missing = used - this
         self._is_one = (last - used) * NEAR_PARTS > capacity
         if missing * SMALL_PARTS > capacity and self._is_exact(missing - last, capacity, period_ms, order.sent_ms):
@@ -116,17 +115,14 @@ class RenewalBalance:
         begun_ms = order.sent_ms + left_ms - period_ms
         if (phase.mark_ms - begun_ms) % period_ms > spread_ms:
             return  # an old level
-        times_ms, amounts = sends.sent_ms, sends.amounts[reading.metric]
-        if sends.forgotten and times_ms[0] > begun_ms - period_ms - spread_ms:
+        former_ms = begun_ms - period_ms
+        if sends.forgotten and sends.sent_ms[0] > former_ms - spread_ms:
             return
-
-        def sent(from_ms: int, until_ms: int) -> int:
-            return sum(amounts[bisect_left(times_ms, from_ms) : bisect_left(times_ms, until_ms)])
-
-        this = max(sent(begun_ms + spread_ms, order.sent_ms - spread_ms), amounts[order.index])
+        sent = partial(sends.sent_between, reading.metric)
+        this = max(sent(begun_ms + spread_ms, order.sent_ms - spread_ms), sends.amounts[reading.metric][order.index])
         this_most = sent(begun_ms - spread_ms, order.sent_ms + spread_ms)
-        both = this + sent(begun_ms - period_ms + spread_ms, begun_ms - spread_ms) * left_ms // period_ms
-        both_most = this_most + sent(begun_ms - period_ms - spread_ms, begun_ms + spread_ms) * left_ms // period_ms
+        both = this + sent(former_ms + spread_ms, begun_ms - spread_ms) * left_ms // period_ms
+        both_most = this_most + sent(former_ms - spread_ms, begun_ms + spread_ms) * left_ms // period_ms
         used, capacity = reading.capacity - reading.remaining, reading.capacity
         near, far = capacity // NEAR_PARTS, capacity // FAR_PARTS
         if this - near <= used <= this_most + near and both > used + far:

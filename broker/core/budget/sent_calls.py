@@ -113,6 +113,11 @@ class SentCalls:
         """Return the amounts of the calls sent since then, as far as they are known."""
         return sum(self.amounts[metric][bisect_left(self.sent_ms, since_ms) :])
 
+    def sent_between(self, metric: LimitMetric, from_ms: int, until_ms: int) -> int:
+        """Return the amounts of the calls sent from one instant until before another, as far as they are known."""
+        times_ms = self.sent_ms
+        return sum(self.amounts[metric][bisect_left(times_ms, from_ms) : bisect_left(times_ms, until_ms)])
+
     def counted_late(self, metric: LimitMetric, order: AdmissionOrder, period_ms: int, longest_ms: int) -> int:
         """Return what more of our calls a window had counted, at most, if delays were `longest_ms`."""
         times_ms, amounts = self.sent_ms, self.amounts[metric]

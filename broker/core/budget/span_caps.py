@@ -57,16 +57,12 @@ class _Cap(NamedTuple):
 
 
 class SpanCaps:
-    """Caps of each span, in tokens and in calls; None: not capped.
+    """Caps of each span, in tokens and in calls; None: not capped."""
 
-    Attributes:
-        found: The last refusal has shown one that was not known, which explains those before it as well.
-    """
-
-    __slots__ = ("_admitted", "_calm", "_caps_ppm", "_greatest", "_holds", "_is_new", "_refused", "found")
+    __slots__ = ("_admitted", "_calm", "_caps_ppm", "_greatest", "_holds", "_is_new", "_refused")
 
     def __init__(self) -> None:
-        self.found = self._is_new = False
+        self._is_new = False  # one was found since `takes_new` was asked last
         self._caps_ppm: list[list[int | None]] = [[None] * len(SPANS_MS) for _ in _METRICS]
         self._holds = [[Hold() for _ in SPANS_MS] for _ in _METRICS]
         self._calm = [[0] * len(SPANS_MS) for _ in _METRICS]  # admitted calls since each cap was set
@@ -84,7 +80,7 @@ class SpanCaps:
         self._refused = deque((sums.repriced(ppm) for sums in self._refused), maxlen=REFUSALS_REMEMBERED)
 
     def record_admission(self, found: Sums) -> None:
-        """Record the sums that a call had found, itself included, which is taken for admitted; its answer may come."""
+        """Record the sums that a call found, itself included: an answer, or silence, shows that it was admitted."""
         self._admitted.append(found)
 
     def record_answer(self, found: Sums) -> None:
@@ -112,7 +108,6 @@ class SpanCaps:
         `observed_ms`: how long calls have been sent. The sum over a span rises all the time until that is long enough.
         """
         self._refused.append(found)
-        self.found = False
         if len(self._admitted) < ADMISSIONS_MIN:
             return 0
         best = self._known(found)
@@ -125,15 +120,14 @@ class SpanCaps:
                     best = cap
         if best is None:
             return 0
-        self.found = self._caps_ppm[best.of_calls][best.span] is None
-        self._is_new = self._is_new or self.found
+        self._is_new = self._is_new or self._caps_ppm[best.of_calls][best.span] is None
         self._caps_ppm[best.of_calls][best.span] = (best.least - 1) * PPM if best.of_calls else best.least * BELOW_PPM
         self._calm[best.of_calls][best.span] = 0
         self._holds[best.of_calls][best.span].begin(best.least, now_ms, isolated=True)
         return best.refusals
 
     def takes_new(self) -> bool:
-        """Return whether a cap was found since this was asked last."""
+        """Return whether refusals have shown a cap that was not known, since this was asked last."""
         is_new, self._is_new = self._is_new, False
         return is_new
 

@@ -33,6 +33,11 @@ def test_what_was_sent_since_an_instant_is_known_of_each_metric() -> None:
         sends.append(now, 400)
     assert [sends.sent_since(LimitMetric.TOKENS, since) for since in (0, 11, 20, 31)] == [1_600, 1_200, 1_200, 0]
     assert sends.sent_since(LimitMetric.REQUESTS, 20) == 3
+    spans = ((0, 11), (10, 10), (10, 20), (11, 31), (20, 99))
+    since = sends.sent_since
+    assert [sends.sent_between(LimitMetric.TOKENS, *span) for span in spans] == [
+        since(LimitMetric.TOKENS, begin) - since(LimitMetric.TOKENS, end) for begin, end in spans
+    ]
 
 
 def test_a_struck_call_took_nothing_and_striking_a_forgotten_one_is_nothing() -> None:
