@@ -286,6 +286,9 @@ def test_others_charges_in_a_window_that_is_known_explain_the_refusals_before_as
     unheard = BurstRamp(0)
     unheard.record_refusal(20, known=True)
     assert unheard.active(OPENING_MS), "no call has been admitted yet"
+    unheard.record_admission(20, 420)
+    unheard.record_refusal(440, known=True)
+    assert unheard.active(420 + OPENING_MS - 1), "what begins at a new server goes on"
 
 
 def test_a_burst_that_a_short_window_bounds_begins_small_only_after_a_refusal_or_at_an_unknown_server() -> None:

@@ -298,3 +298,23 @@ def test_a_rate_does_not_return_to_caps_that_let_less_through() -> None:
     assert capped is not None
     assert capped < control.rate
     assert control.rate == min(control._cut_rates)
+
+
+def test_what_answers_show_to_be_admitted_bounds_caps_from_below() -> None:
+    caller = settled()
+    control = caller.control
+    greatest = control._caps._greatest = GreatestSums()
+    control.record_send(7, 400, caller.now_ms)
+    assert not greatest.of(0, of_calls=False), "it may be refused still"
+    control.record_admission(7, caller.now_ms, caller.now_ms + 400)
+    assert greatest.of(0, of_calls=False) >= 400
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_refusal_whose_cause_is_known_takes_no_rate_back_to_that_of_its_row(*, known: bool) -> None:
+    caller = settled()
+    control = caller.control
+    control.record_send(7, 400, caller.now_ms)
+    control._sent[7].row, control._row_rate = 1, RATE // 2
+    control.record_refusal(7, 400, caller.now_ms, caller.now_ms + 20, None, known=known)
+    assert (control.rate > RATE // 2) is known
