@@ -9,6 +9,7 @@ bucket, their spending contradicts the mirror whatever the delay; then a contrad
 moment but not the lower bound.
 """
 
+from collections import deque
 from typing import Final
 
 DELAY_MAX_MS: Final = 1_000
@@ -18,6 +19,9 @@ SHRINKS_BY: Final = 128  # each agreeing answer shortens the delay by one part i
 FORGETS_AFTER: Final = 1_024  # agreeing answers in a row before the lower bound comes down a little
 FORGETS_PARTS: Final = 16
 RAISED_AMONG_OTHERS: Final = 16  # where answers have proved to be contradicted by others' spending alone
+REFUSALS_REMEMBERED: Final = 8
+REFUSALS_MIN: Final = 4
+LONGER_PARTS: Final = 4  # other calls may take longer, by one part in this many
 OTHERS_STAY: Final = 16_384  # agreeing answers during which contradictions are attributed to other clients
 
 
@@ -25,7 +29,8 @@ class AdmissionDelay:
     """The longest delay that the answers so far leave possible, in whole milliseconds."""
 
     def __init__(self) -> None:
-        self.ms = DELAY_MAX_MS
+        self.ms = self._longest_ms = DELAY_MAX_MS
+        self._refused: deque[int] = deque(maxlen=REFUSALS_REMEMBERED)  # how long each refusal took to come back
         self._least_ms = self._shortest_ms = DELAY_MIN_MS
         self._agreed = 0
         self._raised_by = 1  # among others, each contradiction lengthens it by one part in so many
@@ -35,6 +40,15 @@ class AdmissionDelay:
         """Let it come down to one part in `SHORT_PARTS` of a period, if that is less than `DELAY_MIN_MS`."""
         self._least_ms = min(DELAY_MIN_MS, max(1, period_ms // SHORT_PARTS))
         self.judge_anew()
+
+    def record_refusal(self, took_ms: int) -> None:
+        """Record how long a refusal took to come back, which is longer than its call took to the server."""
+        self._refused.append(took_ms)
+        if len(self._refused) >= REFUSALS_MIN:
+            longest_ms = max(self._refused)
+            self._longest_ms = min(DELAY_MAX_MS, max(self._least_ms, longest_ms + longest_ms // LONGER_PARTS))
+            self.ms = min(self.ms, self._longest_ms)
+            self._shortest_ms = min(self._shortest_ms, self._longest_ms)
 
     def judge_anew(self) -> None:
         """Let it come down again: what contradicted other mirrors, or other prices, may have been no delay."""
@@ -53,7 +67,7 @@ class AdmissionDelay:
         elif by_others:
             self._among_others, self._shortest_ms, self._raised_by = OTHERS_STAY, self._least_ms, RAISED_AMONG_OTHERS
         elif error is not None and error < 0:
-            self.record_shortfall(by_others=of_tokens and -error * period_ms > DELAY_MAX_MS * capacity)
+            self.record_shortfall(by_others=of_tokens and -error * period_ms > self._longest_ms * capacity)
 
     def record_agreement(self) -> None:
         """Record an answer that agreed with the mirror."""
@@ -72,7 +86,7 @@ class AdmissionDelay:
         `by_others`: the shortfall is larger than any delay explains.
         """
         raised_by = self._raised_by if self._among_others else 1
-        self.ms = min(DELAY_MAX_MS, self.ms + -(-self.ms // raised_by))
+        self.ms = min(self._longest_ms, self.ms + -(-self.ms // raised_by))
         if by_others:
             self._among_others = OTHERS_STAY
             self._shortest_ms = self._least_ms

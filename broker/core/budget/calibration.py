@@ -265,6 +265,9 @@ class Calibration:
     def learn_burst(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""
         self._learn_window(call, verdict, now_ms)
+        if verdict.meaning is Meaning.RATE_LIMITED:
+            for delay in (self._delay, self._delay_of(LimitMetric.REQUESTS)):
+                delay.record_refusal(now_ms - call.sent_ms)
         if verdict.meaning in ADMITTED:
             if self.cooldown.active:
                 self.cooldown.record_admission(call.sent_ms)
