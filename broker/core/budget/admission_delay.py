@@ -9,7 +9,6 @@ bucket, their spending contradicts the mirror whatever the delay; then a contrad
 moment but not the lower bound.
 """
 
-from collections import deque
 from typing import Final
 
 DELAY_MAX_MS: Final = 1_000
@@ -25,12 +24,39 @@ LONGER_PARTS: Final = 4  # other calls may take longer, by one part in this many
 OTHERS_STAY: Final = 16_384  # agreeing answers during which contradictions are attributed to other clients
 
 
-class AdmissionDelay:
-    """The longest delay that the answers so far leave possible, in whole milliseconds."""
+class LongestDelay:
+    """The longest time that any call takes to the server, as refusals show it.
+
+    A refusal comes back at once, so its call took less time to the server. Of the last ones the slowest tells.
+
+    Attributes:
+        ms: That time; `DELAY_MAX_MS` until enough refusals have come.
+    """
+
+    __slots__ = ("_took_ms", "ms")
 
     def __init__(self) -> None:
-        self.ms = self._longest_ms = DELAY_MAX_MS
-        self._refused: deque[int] = deque(maxlen=REFUSALS_REMEMBERED)  # how long each refusal took to come back
+        self.ms = DELAY_MAX_MS
+        self._took_ms: tuple[int, ...] = ()
+
+    def record_refusal(self, took_ms: int) -> None:
+        """Record how long after its call a refusal came."""
+        self._took_ms = (*self._took_ms[1 - REFUSALS_REMEMBERED :], took_ms)
+        if len(self._took_ms) >= REFUSALS_MIN:
+            longest_ms = max(self._took_ms)
+            self.ms = max(1, min(DELAY_MAX_MS, longest_ms + longest_ms // LONGER_PARTS))
+
+
+class AdmissionDelay:
+    """The longest delay that the answers so far leave possible.
+
+    Attributes:
+        ms: In whole milliseconds.
+        longest_ms: What refusals leave possible (`LongestDelay`): from the next answer on it is no longer than that.
+    """
+
+    def __init__(self) -> None:
+        self.ms = self.longest_ms = DELAY_MAX_MS
         self._least_ms = self._shortest_ms = DELAY_MIN_MS
         self._agreed = 0
         self._raised_by = 1  # among others, each contradiction lengthens it by one part in so many
@@ -40,15 +66,6 @@ class AdmissionDelay:
         """Let it come down to one part in `SHORT_PARTS` of a period, if that is less than `DELAY_MIN_MS`."""
         self._least_ms = min(DELAY_MIN_MS, max(1, period_ms // SHORT_PARTS))
         self.judge_anew()
-
-    def record_refusal(self, took_ms: int) -> None:
-        """Record how long a refusal took to come back, which is longer than its call took to the server."""
-        self._refused.append(took_ms)
-        if len(self._refused) >= REFUSALS_MIN:
-            longest_ms = max(self._refused)
-            self._longest_ms = min(DELAY_MAX_MS, max(self._least_ms, longest_ms + longest_ms // LONGER_PARTS))
-            self.ms = min(self.ms, self._longest_ms)
-            self._shortest_ms = min(self._shortest_ms, self._longest_ms)
 
     def judge_anew(self) -> None:
         """Let it come down again: what contradicted other mirrors, or other prices, may have been no delay."""
@@ -67,10 +84,11 @@ class AdmissionDelay:
         elif by_others:
             self._among_others, self._shortest_ms, self._raised_by = OTHERS_STAY, self._least_ms, RAISED_AMONG_OTHERS
         elif error is not None and error < 0:
-            self.record_shortfall(by_others=of_tokens and -error * period_ms > self._longest_ms * capacity)
+            self.record_shortfall(by_others=of_tokens and -error * period_ms > self.longest_ms * capacity)
 
     def record_agreement(self) -> None:
         """Record an answer that agreed with the mirror."""
+        self._bound()
         if self.ms > self._shortest_ms:
             self.ms = max(self._shortest_ms, self.ms - max(1, self.ms // SHRINKS_BY))
         self._agreed += 1
@@ -86,10 +104,16 @@ class AdmissionDelay:
         `by_others`: the shortfall is larger than any delay explains.
         """
         raised_by = self._raised_by if self._among_others else 1
-        self.ms = min(self._longest_ms, self.ms + -(-self.ms // raised_by))
+        self.ms += -(-self.ms // raised_by)
+        self._bound()
         if by_others:
             self._among_others = OTHERS_STAY
             self._shortest_ms = self._least_ms
         elif not self._among_others:
             self._shortest_ms = max(self._shortest_ms, self.ms)
         self._agreed = 0
+
+    def _bound(self) -> None:
+        """Let it be no longer than refusals show."""
+        longest_ms = max(self._least_ms, self.longest_ms)
+        self.ms, self._shortest_ms = min(self.ms, longest_ms), min(self._shortest_ms, longest_ms)

@@ -80,7 +80,6 @@ class Calibration:
         self._means_input = False  # the operator's figure of tokens is one of input
         self._markup = Markup()
         self._share: ChargedShare | None = None  # until a sliding window of tokens is shown
-        self._buckets_made = 0
         laws, factors = (None, None) if checkpoint is None else (checkpoint.laws, checkpoint.factors)
         unshown = UnshownInput(known, checkpoint.unshown if checkpoint is not None else None)
         self.tariff = Tariff(
@@ -95,7 +94,7 @@ class Calibration:
         self.sizes = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
         self._reaches: LevelReaches | None = None  # until an answer shows a level
         self._window: UnshownWindow | None = None  # until a call is refused
-        self.excess = 0  # what the last answer's call paid beyond its charge; negative: too little
+        self.excess = self._buckets_made = 0  # excess: what the last answer's call paid beyond its charge, or below 0
         self.repriced_ppm = PPM  # what recent calls pay now, of what they paid before the last answer
         if checkpoint is not None:
             self._inherit(checkpoint, now_ms)
@@ -259,15 +258,13 @@ class Calibration:
         """Learn whether tokens that no header shows count in a sliding window: see `unshown_window`."""
         if verdict.meaning is Meaning.RATE_LIMITED:
             self._window = self._window or UnshownWindow(self._settings, self._buckets, self._sends)
+            self._sends.record_refusal(now_ms - call.sent_ms)
         if self._window is not None and self._window.observe(call, verdict, now_ms):
             self.burst = None  # refusals that the window explains say nothing of bursts
 
     def learn_burst(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
         """Learn from an admission (or a 400: it is charged too, as recorded) or a refusal what burst is tolerated."""
         self._learn_window(call, verdict, now_ms)
-        if verdict.meaning is Meaning.RATE_LIMITED:
-            for delay in (self._delay, self._delay_of(LimitMetric.REQUESTS)):
-                delay.record_refusal(now_ms - call.sent_ms)
         if verdict.meaning in ADMITTED:
             if self.cooldown.active:
                 self.cooldown.record_admission(call.sent_ms)
@@ -393,10 +390,11 @@ class Calibration:
 
     def _learn_delay(self, metric: LimitMetric, error: int | None, now_ms: int) -> None:
         """Adjust the admission delay by an error; tokens that are missing may be those that others have spent."""
-        shortest, of_tokens = self._buckets.shortest(), metric is LimitMetric.TOKENS
+        delay, of_tokens = self._delay_of(metric), metric is LimitMetric.TOKENS
+        shortest, delay.longest_ms = self._buckets.shortest(), self._sends.delay_max_ms
         known = (0, 0) if shortest is None else (shortest.capacity, shortest.period_ms)
-        self._delay_of(metric).learn(error, *known, of_tokens=of_tokens, by_others=self._buckets.others.by_others)
+        delay.learn(error, *known, of_tokens=of_tokens, by_others=self._buckets.others.by_others)
         if error == 0 and not of_tokens:  # a call is admitted to all at once
             self._delay.record_agreement()
-        if error is not None and error < 0 and of_tokens:
+        elif of_tokens and error is not None and error < 0:
             self._buckets.record_missing(-error, now_ms)

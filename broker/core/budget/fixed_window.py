@@ -151,7 +151,7 @@ class FixedWindowMirror:
                 return None
             low = min(low, self._low)
         error = low - self._high if low > self._high else min(0, high - self._low)
-        self.by_others |= -error > sends.counted_late(self.metric, order, self.period_ms, DELAY_MAX_MS)
+        self.by_others |= -error > sends.counted_late(self.metric, order, self.period_ms)
         if error:
             self._set_by = max(self._set_by, order.number)
             near = abs(error) * FAR_PARTS <= self.capacity  # others may have taken that of a window that began anew

@@ -2,21 +2,45 @@
 
 A window that has less left than our own charges explain, by more than the longest delay could, has others' charges in
 it; or its mirror is wrong. A wrong one is contradicted all the time, and others' bursts contradict one answer each. So
-others have spent if most answers of late agreed. Buckets tell nothing: delays and refill blur them. Of windows of a
-second or two only counters whose levels prove that they begin anew do (`RenewalBalance`): most of what arrives in
-others is never told in time, and refusals are a doubt.
+others have spent if most answers of late agreed. Buckets tell nothing: delays and refill blur them. Windows of a second
+or two do once refusals have shown that delays are short beside them (`LongestDelay`), and counters whose levels prove
+that they begin anew (`RenewalBalance`): of the others, most of what arrives is never told in time.
 """
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, Protocol
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill
 from headrace.broker.core.budget.achievement import REFUSED_MIN, Achieved
 
 AGREED_MAX: Final = 32  # answers of late
 CONTRADICTED: Final = 3  # so many that agreed outweigh one that fell short
+AGREED_MIN: Final = 8  # so many outweigh what fell short, where a mirror is known to be right by that alone
+LATE_PARTS: Final = 4  # a delay is long beside a window of less than this multiple
 STAY_MS: Final = 60_000  # for which others are taken to spend on
 EXCUSED_PPM: Final = 60_000  # of the calls waited for; with more refusals, a slower way of spending may achieve as much
+
+
+class Window(Protocol):
+    """A mirror, as far as what is trusted of it depends on delays."""
+
+    @property
+    def period_ms(self) -> int:
+        """Its length."""
+
+    @property
+    def refill(self) -> Refill:
+        """Its kind."""
+
+
+def trust_in(window: Window, delay_max_ms: int) -> bool | None:
+    """Return None if most answers that agree show that a mirror is right, and False if they do not.
+
+    They do for a sliding window, or an estimate of one, beside which the longest delay is short.
+    """
+    is_timely = window.period_ms > SHORT_MS or delay_max_ms * LATE_PARTS <= window.period_ms
+    return None if is_timely and window.refill in {Refill.SLIDING, Refill.TWO} else False
 
 
 class OthersEvidence:
@@ -35,14 +59,15 @@ class OthersEvidence:
         self._trusted: dict[LimitMetric, bool] = {}
 
     def observe(
-        self, metric: LimitMetric, error: int | None, now_ms: int, *, proven: bool, trusted: bool = False
+        self, metric: LimitMetric, error: int | None, now_ms: int, *, proven: bool, trusted: bool | None = False
     ) -> None:
         """Process the error of a mirror (see `Mirror.observe`).
 
-        `proven`: no delay explains that it fell short; `trusted`: the mirror is known to be right.
+        `proven`: no delay explains that it fell short; `trusted`: the mirror is known to be right; None: it is if most
+        answers of late agreed.
         """
         agreed, self.by_others = self._agreed.get(metric, 0), False
-        self._trusted[metric] = trusted
+        trusted = self._trusted[metric] = agreed >= AGREED_MIN if trusted is None else trusted
         if error == 0:
             self._agreed[metric] = min(AGREED_MAX, agreed + 1)
         elif error is not None and error < 0:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, LongestDelay
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.value import value
 
@@ -59,6 +60,8 @@ class SentCalls:
     """Sending time and amount of each metric for each call."""
 
     def __init__(self) -> None:
+        self.delay_max_ms = DELAY_MAX_MS
+        self._longest: LongestDelay | None = None  # until a call is refused
         self.sent_ms: list[int] = []
         self.oldest_open: list[int] = []  # number of the oldest call without an answer when this one was sent
         self.amounts: dict[LimitMetric, list[int]] = {metric: [] for metric in LimitMetric}
@@ -118,8 +121,15 @@ class SentCalls:
         times_ms = self.sent_ms
         return sum(self.amounts[metric][bisect_left(times_ms, from_ms) : bisect_left(times_ms, until_ms)])
 
-    def counted_late(self, metric: LimitMetric, order: AdmissionOrder, period_ms: int, longest_ms: int) -> int:
-        """Return what more of our calls a window had counted, at most, if delays were `longest_ms`."""
+    def record_refusal(self, took_ms: int) -> None:
+        """Learn by how long after its call a refusal came how long calls take to the server at most."""
+        self._longest = self._longest or LongestDelay()
+        self._longest.record_refusal(took_ms)
+        self.delay_max_ms = self._longest.ms
+
+    def counted_late(self, metric: LimitMetric, order: AdmissionOrder, period_ms: int) -> int:
+        """Return what more of our calls a window had counted, at most, if delays were as long as they may be."""
+        longest_ms = max(order.delay_ms, self.delay_max_ms)
         times_ms, amounts = self.sent_ms, self.amounts[metric]
         after = bisect_right(times_ms, order.sent_ms + longest_ms, order.last)
         begun_ms = order.sent_ms - period_ms

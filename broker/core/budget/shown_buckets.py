@@ -19,7 +19,7 @@ from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate, same_size
-from headrace.broker.core.budget.others_evidence import OthersEvidence
+from headrace.broker.core.budget.others_evidence import OthersEvidence, trust_in
 from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, RenewalBalance
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_bucket import ShownBucket
@@ -274,15 +274,15 @@ class ShownBuckets:
         """Correct a mirror by what an answer states of its bucket; return the result of Mirror.observe."""
         if not mirror.adopt_capacity(capacity, order.number, order.now_ms) or remaining is None:
             return None
-        is_short = mirror.period_ms <= SHORT_MS
+        is_short, trusted = mirror.period_ms <= SHORT_MS, trust_in(mirror, self._sends.delay_max_ms)
         if not isinstance(mirror, FixedWindowMirror | TwoCounterMirror):
-            error = mirror.observe(remaining, order, self._sends)
-            self.others.observe(mirror.metric, error, order.now_ms, proven=mirror.by_others and not is_short)
+            error, proven = mirror.observe(remaining, order, self._sends), mirror.by_others and trusted is None
+            self.others.observe(mirror.metric, error, order.now_ms, proven=proven, trusted=trusted)
         else:
             header = next(shown for shown in self._headers.values() if shown.mirror is mirror)
             at_once = is_short or (isinstance(mirror, FixedWindowMirror) and mirror.on_trial)
-            error, trusted = mirror.observe(remaining, order, self._sends), header.begins_anew
-            proven = mirror.by_others and (trusted or not is_short)
+            error, trusted = mirror.observe(remaining, order, self._sends), header.begins_anew or trusted
+            proven = mirror.by_others and (trusted is not False or not is_short)
             self.others.observe(mirror.metric, error, order.now_ms, proven=proven, trusted=trusted)
             if isinstance(mirror, FixedWindowMirror):
                 mirror.contested_until_ms = self.others.explain_until_ms(mirror.metric)

@@ -202,7 +202,7 @@ class SlidingWindowMirror:
         if error is None:
             self.by_others = False
             return None
-        self.by_others = -error > sends.counted_late(self.metric, order, self.period_ms, DELAY_MAX_MS)
+        self.by_others = -error > sends.counted_late(self.metric, order, self.period_ms)
         self.corrections += error != 0
         return error
 

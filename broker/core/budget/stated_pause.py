@@ -14,6 +14,7 @@ from headrace.broker.core.budget.admission_guide import AdmissionGuide
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.calibration import Calibration
 from headrace.broker.core.budget.cooldown import leaves_level_open
+from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.refusals import is_explained, shown_by
 from headrace.broker.core.budget.reservation import Reservation
 
@@ -93,9 +94,13 @@ class StatedPause:
         windows = (
             mirror
             for mirror in self._buckets
-            if mirror.refill is FIXED or (mirror.refill is not BUCKET and mirror.period_ms > SHORT_MS)
+            if mirror.refill is FIXED or (mirror.refill is not BUCKET and self._is_known(mirror, now_ms))
         )
         return any(mirror.payable_at(call.amount(mirror.metric), 0, now_ms) > now_ms for mirror in windows)
+
+    def _is_known(self, mirror: AnyMirror, now_ms: int) -> bool:
+        """Return whether a window that never ends is known in time: it is not short, or others explain its refusals."""
+        return mirror.period_ms > SHORT_MS or self._buckets.others.explain(mirror.metric, now_ms)
 
     def reconsider(self, now_ms: int) -> bool:
         """Shorten a refusal's pause, if an answer has shown since that the mirrors see no reason; return whether."""

@@ -5,11 +5,15 @@ from headrace.broker.core.budget.admission_delay import (
     DELAY_MIN_MS,
     FORGETS_AFTER,
     FORGETS_PARTS,
+    LONGER_PARTS,
     OTHERS_STAY,
     RAISED_AMONG_OTHERS,
+    REFUSALS_MIN,
+    REFUSALS_REMEMBERED,
     SHORT_PARTS,
     SHRINKS_BY,
     AdmissionDelay,
+    LongestDelay,
 )
 
 
@@ -96,6 +100,60 @@ def test_an_error_teaches_unless_more_was_left_than_believed_or_nothing_was_know
         assert way.ms == shorter_ms
     way.learn(-1, 60_000, 60_000)
     assert way.ms == DELAY_MAX_MS
+
+
+def refused(*took_ms: int) -> int:
+    longest = LongestDelay()
+    for each_ms in took_ms:
+        longest.record_refusal(each_ms)
+    return longest.ms
+
+
+def test_no_call_takes_longer_to_the_server_than_the_slowest_refusal_took_to_come_back() -> None:
+    assert refused() == refused(40, 80, 20) == DELAY_MAX_MS, "these may have been fast by chance"
+    assert refused(40, 80, 20, 30) == 80 + 80 // LONGER_PARTS
+    assert refused(40, 80, 20, 30, 5_000) == DELAY_MAX_MS, "it may be as long again at once"
+    assert refused(5_000, *(40,) * (REFUSALS_REMEMBERED - 1)) == DELAY_MAX_MS
+    assert refused(5_000, *(40,) * REFUSALS_REMEMBERED) == 50
+    assert refused(*(0,) * REFUSALS_MIN) == 1
+
+
+def test_what_contradicts_a_mirror_makes_no_delay_longer_than_refusals_show() -> None:
+    """Before: in a window of a second, bursts of others made it as long as the window."""
+    way = AdmissionDelay()
+    way.longest_ms = 100
+    way.record_shortfall()
+    assert way.ms == DELAY_MIN_MS, "a minute's bucket loses next to nothing by that"
+    way.adapt_to(1_000)
+    for _ in range(20):
+        way.record_shortfall()
+    assert way.ms == 100
+    way.longest_ms = 1_000
+    way.record_shortfall()
+    assert way.ms == 200
+
+
+def test_a_delay_that_refusals_show_to_be_shorter_is_shorter_at_the_next_answer() -> None:
+    way = AdmissionDelay()
+    way.adapt_to(1_000)
+    way.record_shortfall()
+    way.longest_ms = 100
+    for _ in range(600):
+        way.record_agreement()
+        assert way.ms == 100, "it has proved too short once"
+    way.longest_ms = 60
+    way.record_agreement()
+    assert way.ms == 60
+
+
+def test_what_is_missing_beyond_the_longest_delay_that_refusals_show_is_others_spending() -> None:
+    for missing, by_others in ((200, False), (201, True)):
+        way = shrunk()
+        way.longest_ms = 200
+        way.learn(-missing, 60_000, 60_000)
+        for _ in range(FORGETS_AFTER - 1):
+            way.learn(0, 60_000, 60_000)
+        assert (way.ms == DELAY_MIN_MS) is by_others
 
 
 def test_tokens_that_are_missing_beyond_any_delay_are_others_spending() -> None:

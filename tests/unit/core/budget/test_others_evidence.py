@@ -1,13 +1,21 @@
 """Whether others spend in a limit's windows."""
 
+from types import SimpleNamespace
+
+import pytest
+
 from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS
+from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill
 from headrace.broker.core.budget.achievement import NOTHING, REFUSED_MIN, Achieved
 from headrace.broker.core.budget.others_evidence import (
     AGREED_MAX,
+    AGREED_MIN,
     CONTRADICTED,
     EXCUSED_PPM,
+    LATE_PARTS,
     STAY_MS,
     OthersEvidence,
+    trust_in,
 )
 
 
@@ -65,6 +73,31 @@ def test_others_explain_a_refusal_only_where_the_mirror_is_known_to_be_right() -
     assert not evidence.explain(REQUESTS, 1)
     evidence.observe(TOKENS, 0, 2, proven=False)
     assert not evidence.explain(TOKENS, 2), "the last level is of another bucket"
+
+
+def test_a_mirror_is_known_to_be_right_by_its_levels_alone_if_most_answers_of_late_agreed() -> None:
+    evidence = OthersEvidence()
+    for _ in range(AGREED_MIN):
+        evidence.observe(TOKENS, 0, 0, proven=False, trusted=None)
+    evidence.observe(TOKENS, -500, 1, proven=True, trusted=None)
+    assert evidence.explain(TOKENS, STAY_MS)
+    evidence.observe(TOKENS, 0, 2, proven=False, trusted=None)
+    assert not evidence.explain(TOKENS, 2), "too many fell short of late"
+    for _ in range(CONTRADICTED):
+        evidence.observe(TOKENS, 0, 3, proven=False, trusted=None)
+    assert evidence.explain(TOKENS, 3)
+
+
+@pytest.mark.parametrize("refill", list(Refill))
+def test_levels_show_that_a_sliding_window_is_right_of_which_delays_blur_a_quarter_at_most(refill: Refill) -> None:
+    slides = refill in {Refill.SLIDING, Refill.TWO}
+    for period_ms, delay_ms, shows in (
+        (SHORT_MS + 1, 1_000, True),
+        (SHORT_MS, SHORT_MS // LATE_PARTS, True),
+        (SHORT_MS, SHORT_MS // LATE_PARTS + 1, False),
+    ):
+        trust = trust_in(SimpleNamespace(period_ms=period_ms, refill=refill), delay_ms)
+        assert trust is (None if slides and shows else False)
 
 
 def test_others_excuse_refusals_by_a_window_that_is_known_only_up_to_a_part_of_all_calls() -> None:

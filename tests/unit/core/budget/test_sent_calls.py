@@ -1,6 +1,7 @@
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS, REFUSALS_MIN
 from headrace.broker.core.budget.sent_calls import RECENT, REPRICED_MAX, SENDS_MAX, AdmissionOrder, SentCalls
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.laws import Prices, RequestSize, prices
@@ -218,7 +219,10 @@ def test_longer_delays_would_have_let_later_calls_be_counted_and_kept_older_ones
     for number, sent_ms in enumerate((0, 500, 950, 1_500, 7_000, 7_050, 7_900, 8_500)):
         sends.append(sent_ms, 1 << number)
     order = sends.admission_order(4, 7_000, 9_000, WAY_MS)
-    tokens = sends.counted_late(LimitMetric.TOKENS, order, 6_000, 1_000)
+    tokens = sends.counted_late(LimitMetric.TOKENS, order, 6_000)
     assert tokens == 1 + 2 + (1 << 6), "but the call at 950, which is counted by the delay known"
-    assert sends.counted_late(LimitMetric.REQUESTS, order, 6_000, 1_000) == 3
-    assert sends.counted_late(LimitMetric.TOKENS, order, 6_000, WAY_MS) == 0
+    assert sends.counted_late(LimitMetric.REQUESTS, order, 6_000) == 3
+    for _ in range(REFUSALS_MIN):
+        assert sends.delay_max_ms == DELAY_MAX_MS
+        sends.record_refusal(WAY_MS // 2)
+    assert sends.counted_late(LimitMetric.TOKENS, order, 6_000) == 0, "no delay is longer than that of the order"

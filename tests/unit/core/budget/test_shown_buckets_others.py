@@ -1,6 +1,7 @@
 """What the buckets of headers tell of others' spending."""
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS, SECOND_MS, TOKENS
+from headrace.broker.core.budget.admission_delay import REFUSALS_MIN
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
 from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, Limit, counted, slid
@@ -41,6 +42,19 @@ def test_in_a_window_of_a_second_nothing_proves_that_others_have_spent() -> None
     assert isinstance(mirror, SlidingWindowMirror)
     assert mirror.by_others
     assert not limit.buckets.others.by_others
+
+
+def test_once_refusals_show_that_delays_are_short_answers_of_a_second_prove_that_others_have_spent() -> None:
+    """Before: no shortfall of a second was too large for a delay, and each burst of others was a doubt."""
+    limit = Limit()
+    for _ in range(REFUSALS_MIN):
+        limit.sends.record_refusal(40)
+    for call in range(60):
+        limit.show(limit.send(1_000, 100 * call), 1_000 * min(call + 1, 10), SECOND_MS)
+    order = limit.send(1_000, 6_000)
+    assert limit.show(order, 40_000, SECOND_MS) != 0
+    assert limit.buckets.others.by_others
+    assert limit.buckets.others.explain(TOKENS, order.now_ms)
 
 
 def test_of_a_counter_the_first_answer_of_each_window_tells_whether_it_begins_anew() -> None:

@@ -202,6 +202,10 @@ def test_a_spent_window_of_a_second_leaves_open_how_empty_it_is() -> None:
     for mirror in limit.buckets:
         mirror.pay(6_000, 0, 1_900)
     assert waits(limit, refused(0))[2] > 1_000
+    others = limit.buckets.others
+    for error in (*(0,) * 32, -500):
+        others.observe(LimitMetric.TOKENS, error, 1_900, proven=True, trusted=None)
+    assert waits(limit, refused(0)) == [1_000, 1_000, 1_000], "others explain the refusals, and a window owes nothing"
 
 
 def test_a_wait_ends_at_the_mark_of_a_spent_second_that_begins_anew() -> None:
