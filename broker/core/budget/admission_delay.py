@@ -7,9 +7,15 @@ becomes twice that value and comes down slowly. An estimate that is too long cos
 second of a minute's bucket: 1.7 %); one that is too short costs refusals. Where other clients spend from the same
 bucket, their spending contradicts the mirror whatever the delay; then a contradiction raises the estimate for the
 moment but not the lower bound.
+
+A refusal comes back at once: no call takes longer to the server than the slowest of the last refusals took to come
+back. That bounds the delay of a window of a second or two, which a second's delay would leave unused. Beside a longer
+one a delay costs little, and keeps calls within limits that the mirror does not know as well.
 """
 
 from typing import Final
+
+from headrace.broker.core.answers.refill_detection import SHORT_MS
 
 DELAY_MAX_MS: Final = 1_000
 DELAY_MIN_MS: Final = 120  # but of periods below three seconds
@@ -57,6 +63,7 @@ class AdmissionDelay:
 
     def __init__(self) -> None:
         self.ms = self.longest_ms = DELAY_MAX_MS
+        self._is_bound = False
         self._least_ms = self._shortest_ms = DELAY_MIN_MS
         self._agreed = 0
         self._raised_by = 1  # among others, each contradiction lengthens it by one part in so many
@@ -65,6 +72,7 @@ class AdmissionDelay:
     def adapt_to(self, period_ms: int) -> None:
         """Let it come down to one part in `SHORT_PARTS` of a period, if that is less than `DELAY_MIN_MS`."""
         self._least_ms = min(DELAY_MIN_MS, max(1, period_ms // SHORT_PARTS))
+        self._is_bound = period_ms <= SHORT_MS
         self.judge_anew()
 
     def judge_anew(self) -> None:
@@ -115,5 +123,5 @@ class AdmissionDelay:
 
     def _bound(self) -> None:
         """Let it be no longer than refusals show."""
-        longest_ms = max(self._least_ms, self.longest_ms)
+        longest_ms = max(self._least_ms, self.longest_ms) if self._is_bound else DELAY_MAX_MS
         self.ms, self._shortest_ms = min(self.ms, longest_ms), min(self._shortest_ms, longest_ms)

@@ -26,21 +26,32 @@ class Window(Protocol):
     """A mirror, as far as what is trusted of it depends on delays."""
 
     @property
+    def metric(self) -> LimitMetric:
+        """What it counts."""
+
+    @property
     def period_ms(self) -> int:
         """Its length."""
+
+    @property
+    def step(self) -> int:
+        """What is left is stated in multiples of it."""
 
     @property
     def refill(self) -> Refill:
         """Its kind."""
 
 
-def trust_in(window: Window, delay_max_ms: int) -> bool | None:
+def trust_in(window: Window, age_ms: int, delay_max_ms: int) -> bool | None:
     """Return None if most answers that agree show that a mirror is right, and False if they do not.
 
-    They do for a sliding window, or an estimate of one, beside which the longest delay is short.
+    They do for a sliding second of tokens, or an estimate of one, beside which the longest delay is short. Levels that
+    are rounded, or of age `age_ms`, agree with wrong mirrors as well; so do many levels of longer windows; and of calls
+    few are missing at a time.
     """
-    is_timely = window.period_ms > SHORT_MS or delay_max_ms * LATE_PARTS <= window.period_ms
-    return None if is_timely and window.refill in {Refill.SLIDING, Refill.TWO} else False
+    is_timely = delay_max_ms * LATE_PARTS <= window.period_ms <= SHORT_MS
+    is_exact = window.step == 1 and not age_ms and window.metric is LimitMetric.TOKENS
+    return None if is_timely and is_exact and window.refill in {Refill.SLIDING, Refill.TWO} else False
 
 
 class OthersEvidence:
@@ -67,12 +78,18 @@ class OthersEvidence:
         answers of late agreed.
         """
         agreed, self.by_others = self._agreed.get(metric, 0), False
-        trusted = self._trusted[metric] = agreed >= AGREED_MIN if trusted is None else trusted
+        levels_tell = trusted is None
+        if levels_tell:
+            trusted = agreed >= AGREED_MIN
+            proven = proven and trusted
+        self._trusted[metric] = bool(trusted)
         if error == 0:
             self._agreed[metric] = min(AGREED_MAX, agreed + 1)
         elif error is not None and error < 0:
             self._agreed[metric] = max(0, agreed - CONTRADICTED)
-            self.by_others = proven and (trusted or agreed > CONTRADICTED)
+            self.by_others = proven and (bool(trusted) or agreed > CONTRADICTED)
+        elif levels_tell and error is not None:
+            self._agreed[metric] = max(0, agreed - 1)
         if self.by_others or (proven and trusted):
             self._until_ms[metric] = now_ms + STAY_MS
 

@@ -274,15 +274,16 @@ class ShownBuckets:
         """Correct a mirror by what an answer states of its bucket; return the result of Mirror.observe."""
         if not mirror.adopt_capacity(capacity, order.number, order.now_ms) or remaining is None:
             return None
-        is_short, trusted = mirror.period_ms <= SHORT_MS, trust_in(mirror, self._sends.delay_max_ms)
+        is_short, trusted = mirror.period_ms <= SHORT_MS, trust_in(mirror, self.age_ms, self._sends.delay_max_ms)
+        timely = trusted is None or not is_short
         if not isinstance(mirror, FixedWindowMirror | TwoCounterMirror):
-            error, proven = mirror.observe(remaining, order, self._sends), mirror.by_others and trusted is None
-            self.others.observe(mirror.metric, error, order.now_ms, proven=proven, trusted=trusted)
+            error = mirror.observe(remaining, order, self._sends)
+            self.others.observe(mirror.metric, error, order.now_ms, proven=timely and mirror.by_others, trusted=trusted)
         else:
             header = next(shown for shown in self._headers.values() if shown.mirror is mirror)
             at_once = is_short or (isinstance(mirror, FixedWindowMirror) and mirror.on_trial)
             error, trusted = mirror.observe(remaining, order, self._sends), header.begins_anew or trusted
-            proven = mirror.by_others and (trusted is not False or not is_short)
+            proven = mirror.by_others and (timely or header.begins_anew)
             self.others.observe(mirror.metric, error, order.now_ms, proven=proven, trusted=trusted)
             if isinstance(mirror, FixedWindowMirror):
                 mirror.contested_until_ms = self.others.explain_until_ms(mirror.metric)

@@ -1,5 +1,6 @@
 import pytest
 
+from headrace.broker.core.answers.refill_detection import SHORT_MS
 from headrace.broker.core.budget.admission_delay import (
     DELAY_MAX_MS,
     DELAY_MIN_MS,
@@ -122,9 +123,10 @@ def test_what_contradicts_a_mirror_makes_no_delay_longer_than_refusals_show() ->
     """Before: in a window of a second, bursts of others made it as long as the window."""
     way = AdmissionDelay()
     way.longest_ms = 100
+    way.adapt_to(SHORT_MS + 1)
     way.record_shortfall()
-    assert way.ms == DELAY_MIN_MS, "a minute's bucket loses next to nothing by that"
-    way.adapt_to(1_000)
+    assert way.ms == DELAY_MAX_MS, "a longer window loses little by it, whatever it is that contradicts the mirror"
+    way.adapt_to(SHORT_MS)
     for _ in range(20):
         way.record_shortfall()
     assert way.ms == 100

@@ -1,10 +1,10 @@
 """Whether others spend in a limit's windows."""
 
-from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS
+from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill
 from headrace.broker.core.budget.achievement import NOTHING, REFUSED_MIN, Achieved
 from headrace.broker.core.budget.others_evidence import (
@@ -88,16 +88,55 @@ def test_a_mirror_is_known_to_be_right_by_its_levels_alone_if_most_answers_of_la
     assert evidence.explain(TOKENS, 3)
 
 
-@pytest.mark.parametrize("refill", list(Refill))
-def test_levels_show_that_a_sliding_window_is_right_of_which_delays_blur_a_quarter_at_most(refill: Refill) -> None:
-    slides = refill in {Refill.SLIDING, Refill.TWO}
-    for period_ms, delay_ms, shows in (
-        (SHORT_MS + 1, 1_000, True),
-        (SHORT_MS, SHORT_MS // LATE_PARTS, True),
-        (SHORT_MS, SHORT_MS // LATE_PARTS + 1, False),
-    ):
-        trust = trust_in(SimpleNamespace(period_ms=period_ms, refill=refill), delay_ms)
-        assert trust is (None if slides and shows else False)
+def test_no_level_proves_others_spending_where_too_few_of_late_agreed() -> None:
+    """Before: a mirror of the wrong kind blamed others for its own refusals (seed 94020)."""
+    for agreed in (AGREED_MIN - 1, AGREED_MIN):
+        evidence = OthersEvidence()
+        for _ in range(AGREED_MIN):
+            evidence.observe(TOKENS, 0, 0, proven=False, trusted=None)
+        for _ in range(AGREED_MIN - agreed):
+            evidence.observe(TOKENS, 500, 0, proven=False, trusted=None)
+        evidence.observe(TOKENS, -500, 1, proven=True, trusted=None)
+        assert evidence.by_others is evidence.spend(TOKENS, 1) is (agreed == AGREED_MIN)
+
+
+def test_more_left_than_believed_is_no_doubt_of_a_mirror_that_is_known_otherwise() -> None:
+    evidence = OthersEvidence()
+    for error in (*(0,) * (CONTRADICTED + 1), 500):
+        evidence.observe(TOKENS, error, 0, proven=False)
+    evidence.observe(TOKENS, -500, 1, proven=True)
+    assert evidence.by_others
+
+
+class Window(NamedTuple):
+    metric: LimitMetric = TOKENS
+    period_ms: int = SHORT_MS
+    step: int = 1
+    refill: Refill = Refill.SLIDING
+
+
+@pytest.mark.parametrize("window", [Window(), Window(refill=Refill.TWO), Window(period_ms=SHORT_MS // 2)])
+def test_levels_tell_of_a_sliding_second_of_which_delays_blur_a_quarter_at_most(window: Window) -> None:
+    assert trust_in(window, 0, window.period_ms // LATE_PARTS) is None
+    assert trust_in(window, 0, window.period_ms // LATE_PARTS + 1) is False
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        Window(REQUESTS),
+        Window(period_ms=SHORT_MS + 1),
+        Window(step=10),
+        Window(refill=Refill.FIXED),
+        Window(refill=Refill.BUCKET),
+    ],
+)
+def test_levels_tell_of_no_other_window_that_it_is_right(window: Window) -> None:
+    assert trust_in(window, 0, 1) is False
+
+
+def test_old_levels_tell_of_no_window_that_it_is_right() -> None:
+    assert trust_in(Window(), 1, 1) is False
 
 
 def test_others_excuse_refusals_by_a_window_that_is_known_only_up_to_a_part_of_all_calls() -> None:
