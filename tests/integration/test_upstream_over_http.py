@@ -204,7 +204,8 @@ async def test_behaviours_are_played_over_http(http: aiohttp.ClientSession) -> N
         assert remaining <= 6_000 - usage["completion_tokens"] + 100 * took_s + 1  # settled when the headers were sent
         told = (await stats(http, upstream))["accounts"]["gpt-4o-mini"]
     assert told["tokens"]["charged"] == usage["total_tokens"]
-    assert told["tokens"]["offered"] % 100 == 0  # what windows of a second offered, of however many the call touched
+    touched = told["tokens"]["offered"] / 100  # windows of a second
+    assert touched in range(1, int(took_s) + 3)
     assert told["requests"] == {"offered": 8, "charged": 1, "foreign": 0, "refused": 0, "wasted": 0, "share": 0.125}
 
 

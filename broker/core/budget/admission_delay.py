@@ -8,9 +8,10 @@ second of a minute's bucket: 1.7 %); one that is too short costs refusals. Where
 bucket, their spending contradicts the mirror whatever the delay; then a contradiction raises the estimate for the
 moment but not the lower bound.
 
-A refusal comes back at once: no call takes longer to the server than the slowest of the last refusals took to come
-back. That bounds the delay of a window of a second or two, which a second's delay would leave unused. Beside a longer
-one a delay costs little, and keeps calls within limits that the mirror does not know as well.
+A refusal that states a level is the limiter's own and comes back at once: no call takes longer to the limiter than the
+slowest of the last ones took to come back. That bounds the delay of a window of a second or two, which a second's delay
+would leave unused. Beside a longer one a delay costs little, and keeps calls within limits that the mirror does not
+know as well.
 """
 
 from typing import Final
@@ -31,9 +32,9 @@ OTHERS_STAY: Final = 16_384  # agreeing answers during which contradictions are 
 
 
 class LongestDelay:
-    """The longest time that any call takes to the server, as refusals show it.
+    """The longest time that any call takes to the limiter, as its refusals show it.
 
-    A refusal comes back at once, so its call took less time to the server. Of the last ones the slowest tells.
+    A refusal comes back at once, so its call took less time to get there. Of the last ones the slowest tells.
 
     Attributes:
         ms: That time; `DELAY_MAX_MS` until enough refusals have come.
@@ -58,7 +59,8 @@ class AdmissionDelay:
 
     Attributes:
         ms: In whole milliseconds.
-        longest_ms: What refusals leave possible (`LongestDelay`): from the next answer on it is no longer than that.
+        longest_ms: What refusals leave possible (`LongestDelay`). Where it holds, no delay is longer from the next
+            answer on.
     """
 
     def __init__(self) -> None:
@@ -87,12 +89,13 @@ class AdmissionDelay:
         A shortfall of tokens beyond what the longest delay explains is others' spending; any other one means a longer
         delay. `by_others`: it is known to be theirs, and so tells nothing of delays.
         """
+        self._bound()
         if error == 0:
             self.record_agreement()
         elif by_others:
             self._among_others, self._shortest_ms, self._raised_by = OTHERS_STAY, self._least_ms, RAISED_AMONG_OTHERS
         elif error is not None and error < 0:
-            self.record_shortfall(by_others=of_tokens and -error * period_ms > self.longest_ms * capacity)
+            self.record_shortfall(by_others=of_tokens and -error * period_ms > self._longest_ms * capacity)
 
     def record_agreement(self) -> None:
         """Record an answer that agreed with the mirror."""
@@ -123,5 +126,8 @@ class AdmissionDelay:
 
     def _bound(self) -> None:
         """Let it be no longer than refusals show."""
-        longest_ms = max(self._least_ms, self.longest_ms) if self._is_bound else DELAY_MAX_MS
-        self.ms, self._shortest_ms = min(self.ms, longest_ms), min(self._shortest_ms, longest_ms)
+        self.ms, self._shortest_ms = min(self.ms, self._longest_ms), min(self._shortest_ms, self._longest_ms)
+
+    @property
+    def _longest_ms(self) -> int:
+        return max(self._least_ms, self.longest_ms) if self._is_bound else DELAY_MAX_MS

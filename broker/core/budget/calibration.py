@@ -258,7 +258,8 @@ class Calibration:
         """Learn whether tokens that no header shows count in a sliding window: see `unshown_window`."""
         if verdict.meaning is Meaning.RATE_LIMITED:
             self._window = self._window or UnshownWindow(self._settings, self._buckets, self._sends)
-            self._sends.record_refusal(now_ms - call.sent_ms)
+            if verdict.states_limits:  # a front does not
+                self._sends.record_refusal(now_ms - call.sent_ms)
         if self._window is not None and self._window.observe(call, verdict, now_ms):
             self.burst = None  # refusals that the window explains say nothing of bursts
 
@@ -285,8 +286,7 @@ class Calibration:
 
     def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer describes; return whether each reading of tokens and requests agreed."""
-        stated = verdict.snapshot
-        agreed = True
+        stated, agreed = verdict.snapshot, True
         if self.sides or verdict.side_limit is not None or verdict.side_readings:
             self._learn_sides(call, verdict, now_ms)
         if stated is None and not verdict.readings and not verdict.side_readings:

@@ -3,8 +3,9 @@
 A window that has less left than our own charges explain, by more than the longest delay could, has others' charges in
 it; or its mirror is wrong. A wrong one is contradicted all the time, and others' bursts contradict one answer each. So
 others have spent if most answers of late agreed. Buckets tell nothing: delays and refill blur them. Windows of a second
-or two do once refusals have shown that delays are short beside them (`LongestDelay`), and counters whose levels prove
-that they begin anew (`RenewalBalance`): of the others, most of what arrives is never told in time.
+or two tell if they are sliding ones of tokens, or estimates of these, beside which refusals have shown delays to be
+short (`LongestDelay`); or counters whose levels prove that they begin anew (`RenewalBalance`). Of the others, most of
+what arrives is never told in time.
 """
 
 from collections.abc import Collection

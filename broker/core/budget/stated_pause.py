@@ -90,7 +90,7 @@ class StatedPause:
         return not self._is_spent_window(call, now_ms)
 
     def _is_spent_window(self, call: Reservation, now_ms: int) -> bool:
-        """Return whether the mirror of a window cannot pay for such a call; a short one must begin anew."""
+        """Return whether the mirror of a window cannot pay for such a call; a short one must be known in time."""
         windows = (
             mirror
             for mirror in self._buckets

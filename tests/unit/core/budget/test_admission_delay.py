@@ -150,12 +150,22 @@ def test_a_delay_that_refusals_show_to_be_shorter_is_shorter_at_the_next_answer(
 
 def test_what_is_missing_beyond_the_longest_delay_that_refusals_show_is_others_spending() -> None:
     for missing, by_others in ((200, False), (201, True)):
-        way = shrunk()
+        way = AdmissionDelay()
+        way.adapt_to(SHORT_MS)
         way.longest_ms = 200
-        way.learn(-missing, 60_000, 60_000)
+        way.learn(-missing, SHORT_MS, SHORT_MS)
         for _ in range(FORGETS_AFTER - 1):
-            way.learn(0, 60_000, 60_000)
-        assert (way.ms == DELAY_MIN_MS) is by_others
+            way.learn(0, SHORT_MS, SHORT_MS)
+        assert (way.ms == SHORT_MS // SHORT_PARTS) is by_others
+
+
+def test_every_answer_makes_a_delay_as_short_as_refusals_show() -> None:
+    for error, by_others in ((None, False), (500, False), (-500, True)):
+        way = AdmissionDelay()
+        way.adapt_to(SHORT_MS)
+        way.longest_ms = 200
+        way.learn(error, SHORT_MS, SHORT_MS, by_others=by_others)
+        assert way.ms == 200
 
 
 def test_tokens_that_are_missing_beyond_any_delay_are_others_spending() -> None:

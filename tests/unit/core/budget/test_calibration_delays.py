@@ -1,10 +1,17 @@
 """How long calls take to the limiter, as the buckets of tokens and those of calls show it, each by themselves."""
 
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, SECOND_MS, LimitMetric
-from headrace.broker.core.budget.admission_delay import DELAY_MIN_MS, SHORT_PARTS, SHRINKS_BY, AdmissionDelay
+from headrace.broker.core.budget.admission_delay import (
+    DELAY_MAX_MS,
+    DELAY_MIN_MS,
+    REFUSALS_MIN,
+    SHORT_PARTS,
+    SHRINKS_BY,
+    AdmissionDelay,
+)
 from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.budget.level_bounds import LevelBounds
-from tests.unit.core.budgets import KEY, UNKNOWN, answer, full
+from tests.unit.core.budgets import KEY, UNKNOWN, answer, failure, full, refusal
 
 TOKENS, CALLS = LimitMetric.TOKENS, LimitMetric.REQUESTS
 
@@ -72,3 +79,12 @@ def test_what_others_must_have_taken_lengthens_no_delay() -> None:
     delays._buckets._shown.others.by_others = False
     delays._learn_delay(TOKENS, -1_000, 2_000_000)
     assert delays._delay_of(TOKENS).ms > DELAY_MIN_MS
+
+
+def test_refusals_that_state_a_level_bound_delays_and_those_of_a_front_do_not() -> None:
+    for refused, longest_ms in ((refusal(used=59_900, requested=400), 100), (failure(429), DELAY_MAX_MS)):
+        budget = full()
+        for attempt in range(REFUSALS_MIN):
+            budget.reserve(attempt, 400, 100_000 * attempt)
+            budget.record_answer(attempt, 100_000 * attempt + 80, refused)
+        assert budget._calibration._sends.delay_max_ms == longest_ms

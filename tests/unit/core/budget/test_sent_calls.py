@@ -224,5 +224,6 @@ def test_longer_delays_would_have_let_later_calls_be_counted_and_kept_older_ones
     assert sends.counted_late(LimitMetric.REQUESTS, order, 6_000) == 3
     for _ in range(REFUSALS_MIN):
         assert sends.delay_max_ms == DELAY_MAX_MS
-        sends.record_refusal(WAY_MS // 2)
-    assert sends.counted_late(LimitMetric.TOKENS, order, 6_000) == 0, "no delay is longer than that of the order"
+        sends.record_refusal(400)
+    assert sends.delay_max_ms == 500
+    assert sends.counted_late(LimitMetric.TOKENS, order, 6_000) == 2, "the call at 500 alone"

@@ -31,7 +31,7 @@ def test_what_is_missing_from_a_bucket_may_be_a_delays() -> None:
     assert not limit.buckets.others.spend(TOKENS, order.now_ms)
 
 
-def test_in_a_window_of_a_second_nothing_proves_that_others_have_spent() -> None:
+def test_in_a_window_of_a_second_nothing_proves_that_others_have_spent_while_delays_may_be_long() -> None:
     """Most of what arrives in it is never told in time."""
     limit = Limit()
     for call in range(60):
