@@ -59,8 +59,8 @@ class AdmissionDelay:
 
     Attributes:
         ms: In whole milliseconds.
-        longest_ms: What refusals leave possible (`LongestDelay`). Where it holds, no delay is longer from the next
-            answer on.
+        longest_ms: What refusals leave possible (`LongestDelay`); of a short window it is no longer than that, from the
+            next answer on.
     """
 
     def __init__(self) -> None:
@@ -95,11 +95,10 @@ class AdmissionDelay:
         elif by_others:
             self._among_others, self._shortest_ms, self._raised_by = OTHERS_STAY, self._least_ms, RAISED_AMONG_OTHERS
         elif error is not None and error < 0:
-            self.record_shortfall(by_others=of_tokens and -error * period_ms > self._longest_ms * capacity)
+            self.record_shortfall(by_others=of_tokens and -error * period_ms > self._max_ms * capacity)
 
     def record_agreement(self) -> None:
         """Record an answer that agreed with the mirror."""
-        self._bound()
         if self.ms > self._shortest_ms:
             self.ms = max(self._shortest_ms, self.ms - max(1, self.ms // SHRINKS_BY))
         self._agreed += 1
@@ -125,9 +124,11 @@ class AdmissionDelay:
         self._agreed = 0
 
     def _bound(self) -> None:
-        """Let it be no longer than refusals show."""
-        self.ms, self._shortest_ms = min(self.ms, self._longest_ms), min(self._shortest_ms, self._longest_ms)
+        """Let it be no longer than it may be."""
+        max_ms = self._max_ms
+        self.ms, self._shortest_ms = min(self.ms, max_ms), min(self._shortest_ms, max_ms)
 
     @property
-    def _longest_ms(self) -> int:
+    def _max_ms(self) -> int:
+        """What it may be at most: refusals bound only that of a short window."""
         return max(self._least_ms, self.longest_ms) if self._is_bound else DELAY_MAX_MS

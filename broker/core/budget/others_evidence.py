@@ -9,11 +9,12 @@ what arrives is never told in time.
 """
 
 from collections.abc import Collection
-from typing import Final, Protocol
+from typing import Final
 
 from headrace.broker.core.answers.rate_limit_headers import LimitMetric
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill
 from headrace.broker.core.budget.achievement import REFUSED_MIN, Achieved
+from headrace.broker.core.budget.mirror_list import AnyMirror
 
 AGREED_MAX: Final = 32  # answers of late
 CONTRADICTED: Final = 3  # so many that agreed outweigh one that fell short
@@ -23,36 +24,16 @@ STAY_MS: Final = 60_000  # for which others are taken to spend on
 EXCUSED_PPM: Final = 60_000  # of the calls waited for; with more refusals, a slower way of spending may achieve as much
 
 
-class Window(Protocol):
-    """A mirror, as far as what is trusted of it depends on delays."""
+def levels_tell(mirror: AnyMirror, age_ms: int, delay_max_ms: int) -> bool:
+    """Return whether a mirror is known to be right once most of its levels of late agreed.
 
-    @property
-    def metric(self) -> LimitMetric:
-        """What it counts."""
-
-    @property
-    def period_ms(self) -> int:
-        """Its length."""
-
-    @property
-    def step(self) -> int:
-        """What is left is stated in multiples of it."""
-
-    @property
-    def refill(self) -> Refill:
-        """Its kind."""
-
-
-def trust_in(window: Window, age_ms: int, delay_max_ms: int) -> bool | None:
-    """Return None if most answers that agree show that a mirror is right, and False if they do not.
-
-    They do for a sliding second of tokens, or an estimate of one, beside which the longest delay is short. Levels that
-    are rounded, or of age `age_ms`, agree with wrong mirrors as well; so do many levels of longer windows; and of calls
-    few are missing at a time.
+    So is that of a sliding second of tokens, or of an estimate of one, beside which the longest delay is short. Levels
+    that are rounded, or of age `age_ms`, agree with wrong mirrors as well; so do many levels of longer windows; and of
+    calls few are missing at a time.
     """
-    is_timely = delay_max_ms * LATE_PARTS <= window.period_ms <= SHORT_MS
-    is_exact = window.step == 1 and not age_ms and window.metric is LimitMetric.TOKENS
-    return None if is_timely and is_exact and window.refill in {Refill.SLIDING, Refill.TWO} else False
+    is_timely = delay_max_ms * LATE_PARTS <= mirror.period_ms <= SHORT_MS
+    is_exact = mirror.step == 1 and not age_ms and mirror.metric is LimitMetric.TOKENS
+    return is_timely and is_exact and mirror.refill in {Refill.SLIDING, Refill.TWO}
 
 
 class OthersEvidence:
@@ -70,25 +51,31 @@ class OthersEvidence:
         self._until_ms: dict[LimitMetric, int] = {}
         self._trusted: dict[LimitMetric, bool] = {}
 
-    def observe(
-        self, metric: LimitMetric, error: int | None, now_ms: int, *, proven: bool, trusted: bool | None = False
+    def observe(  # noqa: PLR0913 — three of them keyword-only
+        self,
+        metric: LimitMetric,
+        error: int | None,
+        now_ms: int,
+        *,
+        proven: bool,
+        trusted: bool = False,
+        levels_tell: bool = False,
     ) -> None:
         """Process the error of a mirror (see `Mirror.observe`).
 
-        `proven`: no delay explains that it fell short; `trusted`: the mirror is known to be right; None: it is if most
-        answers of late agreed.
+        `proven`: no delay explains that it fell short; `trusted`: the mirror is known to be right; `levels_tell`: it is
+        if most answers of late agreed, none of which may have found more than believed either.
         """
         agreed, self.by_others = self._agreed.get(metric, 0), False
-        levels_tell = trusted is None
         if levels_tell:
             trusted = agreed >= AGREED_MIN
             proven = proven and trusted
-        self._trusted[metric] = bool(trusted)
+        self._trusted[metric] = trusted
         if error == 0:
             self._agreed[metric] = min(AGREED_MAX, agreed + 1)
         elif error is not None and error < 0:
             self._agreed[metric] = max(0, agreed - CONTRADICTED)
-            self.by_others = proven and (bool(trusted) or agreed > CONTRADICTED)
+            self.by_others = proven and (trusted or agreed > CONTRADICTED)
         elif levels_tell and error is not None:
             self._agreed[metric] = max(0, agreed - 1)
         if self.by_others or (proven and trusted):

@@ -57,7 +57,11 @@ class AdmissionOrder:
 
 
 class SentCalls:
-    """Sending time and amount of each metric for each call."""
+    """Sending time and amount of each metric for each call.
+
+    Attributes:
+        delay_max_ms: The longest that any call takes to the limiter, as far as refusals have shown (`LongestDelay`).
+    """
 
     def __init__(self) -> None:
         self.delay_max_ms = DELAY_MAX_MS

@@ -19,7 +19,7 @@ from headrace.broker.core.budget.admission_delay import DELAY_MAX_MS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike, same_rate, same_size
-from headrace.broker.core.budget.others_evidence import OthersEvidence, trust_in
+from headrace.broker.core.budget.others_evidence import OthersEvidence, levels_tell
 from headrace.broker.core.budget.renewal_doubt import FAR_PARTS, RenewalBalance
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_bucket import ShownBucket
@@ -274,17 +274,18 @@ class ShownBuckets:
         """Correct a mirror by what an answer states of its bucket; return the result of Mirror.observe."""
         if not mirror.adopt_capacity(capacity, order.number, order.now_ms) or remaining is None:
             return None
-        is_short, trusted = mirror.period_ms <= SHORT_MS, trust_in(mirror, self.age_ms, self._sends.delay_max_ms)
-        timely = trusted is None or not is_short
+        is_short, tells = mirror.period_ms <= SHORT_MS, levels_tell(mirror, self.age_ms, self._sends.delay_max_ms)
+        may_prove = tells or not is_short
         if not isinstance(mirror, FixedWindowMirror | TwoCounterMirror):
             error = mirror.observe(remaining, order, self._sends)
-            self.others.observe(mirror.metric, error, order.now_ms, proven=timely and mirror.by_others, trusted=trusted)
+            proven = mirror.by_others and may_prove
+            self.others.observe(mirror.metric, error, order.now_ms, proven=proven, levels_tell=tells)
         else:
             header = next(shown for shown in self._headers.values() if shown.mirror is mirror)
             at_once = is_short or (isinstance(mirror, FixedWindowMirror) and mirror.on_trial)
-            error, trusted = mirror.observe(remaining, order, self._sends), header.begins_anew or trusted
-            proven = mirror.by_others and (timely or header.begins_anew)
-            self.others.observe(mirror.metric, error, order.now_ms, proven=proven, trusted=trusted)
+            error, trusted = mirror.observe(remaining, order, self._sends), header.begins_anew
+            proven = mirror.by_others and (trusted or may_prove)
+            self.others.observe(mirror.metric, error, order.now_ms, proven=proven, trusted=trusted, levels_tell=tells)
             if isinstance(mirror, FixedWindowMirror):
                 mirror.contested_until_ms = self.others.explain_until_ms(mirror.metric)
             if header.is_disproved(mirror, error, mirror.begun_ms(order.sent_ms), at_once=at_once):

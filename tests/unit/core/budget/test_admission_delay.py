@@ -141,10 +141,10 @@ def test_a_delay_that_refusals_show_to_be_shorter_is_shorter_at_the_next_answer(
     way.record_shortfall()
     way.longest_ms = 100
     for _ in range(600):
-        way.record_agreement()
+        way.learn(0, 6_000, 1_000)
         assert way.ms == 100, "it has proved too short once"
     way.longest_ms = 60
-    way.record_agreement()
+    way.learn(0, 6_000, 1_000)
     assert way.ms == 60
 
 

@@ -88,3 +88,5 @@ def test_refusals_that_state_a_level_bound_delays_and_those_of_a_front_do_not() 
             budget.reserve(attempt, 400, 100_000 * attempt)
             budget.record_answer(attempt, 100_000 * attempt + 80, refused)
         assert budget._calibration._sends.delay_max_ms == longest_ms
+        if longest_ms < DELAY_MAX_MS:
+            assert budget._calibration._delay_of(TOKENS).longest_ms == longest_ms

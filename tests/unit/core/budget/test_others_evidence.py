@@ -1,12 +1,13 @@
 """Whether others spend in a limit's windows."""
 
-from typing import NamedTuple
-
 import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import REQUESTS, TOKENS, LimitMetric
-from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill
+from headrace.broker.core.answers.refill_detection import SHORT_MS
 from headrace.broker.core.budget.achievement import NOTHING, REFUSED_MIN, Achieved
+from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.others_evidence import (
     AGREED_MAX,
     AGREED_MIN,
@@ -15,8 +16,11 @@ from headrace.broker.core.budget.others_evidence import (
     LATE_PARTS,
     STAY_MS,
     OthersEvidence,
-    trust_in,
+    levels_tell,
 )
+from headrace.broker.core.budget.sent_calls import SentCalls
+from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
+from headrace.broker.core.budget.two_counters import TwoCounterMirror
 
 
 def observed(*errors: int | None, proven: bool = True) -> OthersEvidence:
@@ -78,13 +82,13 @@ def test_others_explain_a_refusal_only_where_the_mirror_is_known_to_be_right() -
 def test_a_mirror_is_known_to_be_right_by_its_levels_alone_if_most_answers_of_late_agreed() -> None:
     evidence = OthersEvidence()
     for _ in range(AGREED_MIN):
-        evidence.observe(TOKENS, 0, 0, proven=False, trusted=None)
-    evidence.observe(TOKENS, -500, 1, proven=True, trusted=None)
+        evidence.observe(TOKENS, 0, 0, proven=False, levels_tell=True)
+    evidence.observe(TOKENS, -500, 1, proven=True, levels_tell=True)
     assert evidence.explain(TOKENS, STAY_MS)
-    evidence.observe(TOKENS, 0, 2, proven=False, trusted=None)
+    evidence.observe(TOKENS, 0, 2, proven=False, levels_tell=True)
     assert not evidence.explain(TOKENS, 2), "too many fell short of late"
     for _ in range(CONTRADICTED):
-        evidence.observe(TOKENS, 0, 3, proven=False, trusted=None)
+        evidence.observe(TOKENS, 0, 3, proven=False, levels_tell=True)
     assert evidence.explain(TOKENS, 3)
 
 
@@ -93,10 +97,10 @@ def test_no_level_proves_others_spending_where_too_few_of_late_agreed() -> None:
     for agreed in (AGREED_MIN - 1, AGREED_MIN):
         evidence = OthersEvidence()
         for _ in range(AGREED_MIN):
-            evidence.observe(TOKENS, 0, 0, proven=False, trusted=None)
+            evidence.observe(TOKENS, 0, 0, proven=False, levels_tell=True)
         for _ in range(AGREED_MIN - agreed):
-            evidence.observe(TOKENS, 500, 0, proven=False, trusted=None)
-        evidence.observe(TOKENS, -500, 1, proven=True, trusted=None)
+            evidence.observe(TOKENS, 500, 0, proven=False, levels_tell=True)
+        evidence.observe(TOKENS, -500, 1, proven=True, levels_tell=True)
         assert evidence.by_others is evidence.spend(TOKENS, 1) is (agreed == AGREED_MIN)
 
 
@@ -108,35 +112,37 @@ def test_more_left_than_believed_is_no_doubt_of_a_mirror_that_is_known_otherwise
     assert evidence.by_others
 
 
-class Window(NamedTuple):
-    metric: LimitMetric = TOKENS
-    period_ms: int = SHORT_MS
-    step: int = 1
-    refill: Refill = Refill.SLIDING
+SENDS = SentCalls()
 
 
-@pytest.mark.parametrize("window", [Window(), Window(refill=Refill.TWO), Window(period_ms=SHORT_MS // 2)])
-def test_levels_tell_of_a_sliding_second_of_which_delays_blur_a_quarter_at_most(window: Window) -> None:
-    assert trust_in(window, 0, window.period_ms // LATE_PARTS) is None
-    assert trust_in(window, 0, window.period_ms // LATE_PARTS + 1) is False
+def slides(metric: LimitMetric = TOKENS, period_ms: int = SHORT_MS, step: int = 1) -> SlidingWindowMirror:
+    mirror = SlidingWindowMirror(metric, 6_000, period_ms, 0, SENDS)
+    mirror.step = step
+    return mirror
 
 
 @pytest.mark.parametrize(
-    "window",
+    "mirror",
+    [slides(), slides(period_ms=SHORT_MS // 2), TwoCounterMirror(TOKENS, 6_000, SHORT_MS, 0, SENDS, mark_ms=0)],
+)
+def test_levels_tell_of_a_sliding_second_of_which_delays_blur_a_quarter_at_most(mirror: AnyMirror) -> None:
+    assert levels_tell(mirror, 0, mirror.period_ms // LATE_PARTS)
+    assert not levels_tell(mirror, 0, mirror.period_ms // LATE_PARTS + 1)
+    assert not levels_tell(mirror, 1, 1), "they are old"
+
+
+@pytest.mark.parametrize(
+    "mirror",
     [
-        Window(REQUESTS),
-        Window(period_ms=SHORT_MS + 1),
-        Window(step=10),
-        Window(refill=Refill.FIXED),
-        Window(refill=Refill.BUCKET),
+        slides(REQUESTS),
+        slides(period_ms=SHORT_MS + 1),
+        slides(step=10),
+        FixedWindowMirror(TOKENS, 6_000, SHORT_MS, 0, 0),
+        Mirror(TOKENS, 6_000, SHORT_MS, 0),
     ],
 )
-def test_levels_tell_of_no_other_window_that_it_is_right(window: Window) -> None:
-    assert trust_in(window, 0, 1) is False
-
-
-def test_old_levels_tell_of_no_window_that_it_is_right() -> None:
-    assert trust_in(Window(), 1, 1) is False
+def test_levels_tell_of_no_other_window_that_it_is_right(mirror: AnyMirror) -> None:
+    assert not levels_tell(mirror, 0, 1)
 
 
 def test_others_excuse_refusals_by_a_window_that_is_known_only_up_to_a_part_of_all_calls() -> None:

@@ -1,9 +1,13 @@
 """What the buckets of headers tell of others' spending."""
 
+import pytest
+
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, REQUESTS, SECOND_MS, TOKENS
 from headrace.broker.core.budget.admission_delay import REFUSALS_MIN
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
+from headrace.broker.core.budget.others_evidence import AGREED_MIN
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
+from headrace.broker.core.budget.two_counters import TwoCounterMirror
 from tests.unit.core.shown import CAPACITY, MARK, SENT_MS, Limit, counted, slid
 
 
@@ -53,6 +57,24 @@ def test_once_refusals_show_that_delays_are_short_answers_of_a_second_prove_that
         limit.show(limit.send(1_000, 100 * call), 1_000 * min(call + 1, 10), SECOND_MS)
     order = limit.send(1_000, 6_000)
     assert limit.show(order, 40_000, SECOND_MS) != 0
+    assert limit.buckets.others.by_others
+    assert limit.buckets.others.explain(TOKENS, order.now_ms)
+
+
+def test_the_levels_of_an_estimate_of_a_sliding_second_prove_it_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit, errors = Limit(), [*(0,) * AGREED_MIN, -500]
+    for _ in range(REFUSALS_MIN):
+        limit.sends.record_refusal(40)
+    order = limit.send(1_000, 0)
+    limit.show(order, 1_000, SECOND_MS)
+    header = next(iter(limit.buckets._shown._headers.values()))
+    estimate = header.mirror = TwoCounterMirror(TOKENS, CAPACITY, SECOND_MS, 0, limit.sends, mark_ms=0)
+    monkeypatch.setattr(TwoCounterMirror, "observe", lambda *_: errors.pop(0))
+    estimate.by_others = True
+    for _ in range(AGREED_MIN):
+        limit.buckets._shown.correct(estimate, CAPACITY, 1_000, order)
+        assert not limit.buckets.others.by_others
+    limit.buckets._shown.correct(estimate, CAPACITY, 1_000, order)
     assert limit.buckets.others.by_others
     assert limit.buckets.others.explain(TOKENS, order.now_ms)
 

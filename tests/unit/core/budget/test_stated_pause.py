@@ -193,19 +193,27 @@ def test_a_wait_ends_when_enough_of_a_spent_window_has_ceased_to_count() -> None
     assert limit.pause.until_ms == until_ms
 
 
-def test_a_spent_window_of_a_second_leaves_open_how_empty_it_is() -> None:
-    """What arrives in it is never known in time."""
+def spent_second() -> Limit:
     limit = Limit()
     limit.buckets = limit.pause._buckets = BucketSet(limit.sends)
     limit.buckets.believe(LimitMetric.TOKENS, 6_000, SHORT_MS, 0)
     limit.buckets.slide(SHORT_MS, 0, slides=True)
     for mirror in limit.buckets:
         mirror.pay(6_000, 0, 1_900)
-    assert waits(limit, refused(0))[2] > 1_000
-    others = limit.buckets.others
+    return limit
+
+
+def test_a_spent_sliding_second_leaves_open_how_empty_it_is() -> None:
+    """What arrives in it may not be known in time."""
+    assert waits(spent_second(), refused(0))[2] > 1_000
+
+
+def test_the_wait_for_a_spent_second_is_kept_where_others_explain_its_refusals() -> None:
+    """Before: it tripled with each, as for a bucket in debt. A window owes nothing once it is over."""
+    limit = spent_second()
     for error in (*(0,) * 32, -500):
-        others.observe(LimitMetric.TOKENS, error, 1_900, proven=True, trusted=None)
-    assert waits(limit, refused(0)) == [1_000, 1_000, 1_000], "others explain the refusals, and a window owes nothing"
+        limit.buckets.others.observe(LimitMetric.TOKENS, error, 1_900, proven=True, levels_tell=True)
+    assert waits(limit, refused(0)) == [1_000, 1_000, 1_000]
 
 
 def test_a_wait_ends_at_the_mark_of_a_spent_second_that_begins_anew() -> None:
