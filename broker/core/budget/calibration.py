@@ -94,8 +94,7 @@ class Calibration:
         self.sizes = SizeCredence((settings.tokens, settings.per_day(TOKENS)))
         self._reaches: LevelReaches | None = None  # until an answer shows a level
         self._window: UnshownWindow | None = None  # until a call is refused
-        self._buckets_made = 0
-        self.excess = 0  # what the last answer's call paid beyond its charge; negative: too little
+        self.excess = self._buckets_made = 0  # excess: what the last answer's call paid beyond its charge, or below 0
         self.repriced_ppm = PPM  # what recent calls pay now, of what they paid before the last answer
         if checkpoint is not None:
             self._inherit(checkpoint, now_ms)
@@ -106,8 +105,8 @@ class Calibration:
             if (capacity := settings.per_day(metric)) is not None:
                 buckets.believe(metric, capacity, DAY_MS, now_ms, follow=True)
         self.keep_step(now_ms)
-        if checkpoint is not None and self.burst is not None:  # it need not be learned again
-            self.burst.inherit(checkpoint.tolerated_burst_tokens, checkpoint.burst_ceiling_tokens)
+        if checkpoint is not None:
+            self._inherit_burst(checkpoint)
 
     def _inherit(self, checkpoint: Checkpoint, now_ms: int) -> None:
         """Adopt levels and markup, without credit for the time since: another term may have spent any part of it."""
@@ -120,6 +119,11 @@ class Calibration:
                 self.sizes.inherit(level.capacity, level.period_ms, project=level.project)
         self.sides.inherit(checkpoint.sides, now_ms)
         self._markup = Markup(checkpoint.markup_ppm)
+
+    def _inherit_burst(self, checkpoint: Checkpoint) -> None:
+        """Adopt the burst that the server was seen to tolerate, so that it need not be learned again."""
+        if self.burst is not None:
+            self.burst.inherit(checkpoint.tolerated_burst_tokens, checkpoint.burst_ceiling_tokens)
 
     def to_pay(self, charge: int, *, stated: bool) -> int:
         """Return a charge, marked up unless the server has stated it, and at most what puts a bucket into full debt."""
