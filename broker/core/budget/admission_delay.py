@@ -10,8 +10,8 @@ moment but not the lower bound.
 
 A refusal that states a level is the limiter's own and comes back at once: no call takes longer to the limiter than the
 slowest of the last ones took to come back. That bounds the delay of a window of a second or two, which a second's delay
-would leave unused. Beside a longer one a delay costs little, and keeps calls within limits that the mirror does not
-know as well.
+would leave unused, and it shrinks sooner there. Beside a longer one a delay costs little, and keeps calls within limits
+that the mirror does not know as well.
 """
 
 from typing import Final
@@ -22,6 +22,7 @@ DELAY_MAX_MS: Final = 1_000
 DELAY_MIN_MS: Final = 120  # but of periods below three seconds
 SHORT_PARTS: Final = 25  # of a short period, which a delay of `DELAY_MIN_MS` would leave unused to a large part
 SHRINKS_BY: Final = 128  # each agreeing answer shortens the delay by one part in this many
+SHORT_SHRINKS_BY: Final = 16  # likewise beside a short window: two calls a second would leave half of it unused
 FORGETS_AFTER: Final = 1_024  # agreeing answers in a row before the lower bound comes down a little
 FORGETS_PARTS: Final = 16
 RAISED_AMONG_OTHERS: Final = 16  # where answers have proved to be contradicted by others' spending alone
@@ -65,7 +66,7 @@ class AdmissionDelay:
 
     def __init__(self) -> None:
         self.ms = self.longest_ms = DELAY_MAX_MS
-        self._is_bound = False
+        self._is_short = False
         self._least_ms = self._shortest_ms = DELAY_MIN_MS
         self._agreed = 0
         self._raised_by = 1  # among others, each contradiction lengthens it by one part in so many
@@ -74,7 +75,7 @@ class AdmissionDelay:
     def adapt_to(self, period_ms: int) -> None:
         """Let it come down to one part in `SHORT_PARTS` of a period, if that is less than `DELAY_MIN_MS`."""
         self._least_ms = min(DELAY_MIN_MS, max(1, period_ms // SHORT_PARTS))
-        self._is_bound = period_ms <= SHORT_MS
+        self._is_short = period_ms <= SHORT_MS
         self.judge_anew()
 
     def judge_anew(self) -> None:
@@ -100,7 +101,8 @@ class AdmissionDelay:
     def record_agreement(self) -> None:
         """Record an answer that agreed with the mirror."""
         if self.ms > self._shortest_ms:
-            self.ms = max(self._shortest_ms, self.ms - max(1, self.ms // SHRINKS_BY))
+            parts = SHORT_SHRINKS_BY if self._is_short else SHRINKS_BY
+            self.ms = max(self._shortest_ms, self.ms - max(1, self.ms // parts))
         self._agreed += 1
         if self._among_others:
             self._among_others -= 1
@@ -131,4 +133,4 @@ class AdmissionDelay:
     @property
     def _max_ms(self) -> int:
         """What it may be at most: refusals bound only that of a short window."""
-        return max(self._least_ms, self.longest_ms) if self._is_bound else DELAY_MAX_MS
+        return max(self._least_ms, self.longest_ms) if self._is_short else DELAY_MAX_MS
