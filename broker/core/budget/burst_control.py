@@ -19,7 +19,8 @@ each window. So each such refusal lowers the ceiling by more than the one before
 Where refusals come although next to nothing is spent beyond the rate, the rate itself is too high, and only a share of
 it is spent: cut at once, restored in small steps (AIMD, additive increase and multiplicative decrease), as is usual
 where the server reports nothing. A step comes after a fixed number of calls, so that only a small part of the calls is
-refused at any rate: 300 calls make up for one cut.
+refused at any rate: 300 calls make up for one cut. Past the share that was refused last the steps double, as CUBIC
+grows past its plateau: what many cuts in a row took, for a reason that has gone, is regained in a few steps.
 
 Where the ceiling alone holds calls back and the buckets stay half full, the pace rises in steps of an eighth: a ceiling
 bounds what is spent at once, and not what is spent in a minute. A refusal takes back the last step. The pace need not
@@ -50,6 +51,7 @@ LOWERED_OF_PARTS: Final = 16
 SHARE_CUT_PPM: Final = 970_000
 SHARE_MIN_PPM: Final = 50_000
 SHARE_STEP_PPM: Final = 5_000
+SHARE_STEP_MAX_PPM: Final = 40_000
 SHARE_STEP_CALLS: Final = 50
 SHARE_STEP_MIN_MS: Final = 2_500
 SHARE_STEP_MAX_MS: Final = 30_000
@@ -89,6 +91,8 @@ class BurstControl:
         self._changed_ms = now_ms
         self._cut_ms = now_ms - 1  # when the share was cut, or the pace was lowered
         self._paid = 0  # calls since the share was changed
+        self._refused_ppm = PPM  # the share at which a call was refused last
+        self._step_ppm = SHARE_STEP_PPM  # by which it is restored next
         self._deeper_us = 0  # when the next call may exceed the deepest depth so far
         self._ceiling_set_ms = now_ms  # when the ceiling was last set by a refusal
         self._lower_by = 1  # parts of the ceiling to take off at the next refusal below it
@@ -222,6 +226,7 @@ class BurstControl:
             self.tolerated_burst = min(self.tolerated_burst, self.ceiling)
         elif sent_ms > self._cut_ms:  # a call sent earlier is refused for what the last cut has mended
             self._paid, self._cut_ms = 0, now_ms
+            self._refused_ppm, self._step_ppm = self.share_ppm, SHARE_STEP_PPM
             self.share_ppm = max(SHARE_MIN_PPM, self.share_ppm * SHARE_CUT_PPM // PPM)
             self._resize(now_ms)
 
@@ -261,7 +266,7 @@ class BurstControl:
             steps = self._steps(now_ms - self._changed_ms)
             if steps:
                 self._changed_ms, self._paid = now_ms, 0
-                self.share_ppm = min(PPM, self.share_ppm + steps * SHARE_STEP_PPM)
+                self._restore(steps)
                 self._resize(now_ms)
         elif now_ms - self._changed_ms >= RISE_AFTER_MS:
             self._changed_ms = now_ms
@@ -269,6 +274,14 @@ class BurstControl:
             risen = (self.ceiling or 0) + 1 + (self.ceiling or 0) // RISE_PARTS
             self.ceiling = risen if risen < self._capacity else None
             self._lower_by = 1
+
+    def _restore(self, steps: int) -> None:
+        """Restore the share by so many steps: small ones up to where a call was refused last, then ever larger ones."""
+        while steps and self.share_ppm < PPM:
+            if self.share_ppm >= self._refused_ppm:
+                self._step_ppm = min(2 * self._step_ppm, SHARE_STEP_MAX_PPM)
+            self.share_ppm = min(PPM, self.share_ppm + self._step_ppm)
+            steps -= 1
 
     def _steps(self, waited_ms: int) -> int:
         """Return the number of steps by which the share is restored, `waited_ms` after it was changed."""

@@ -4,7 +4,9 @@ A bucket in debt states that all of it is used and how long the refused call wou
 (facts/openai.md §2.4: `Used` is capped); a bare 429 states nothing. A call at that instant would be refused again, and
 again. So each consecutive refusal lengthens the wait, and the first wait is half of the time that the last recovery
 took. This costs no quota: an unused bucket refills. After the wait one call is sent alone: the refill that the bucket
-was believed to have gained meanwhile may have gone into its debt.
+was believed to have gained meanwhile may have gone into its debt. If the server is silent about it, it was admitted,
+and the next refusal begins a new series: its answer takes seconds, and a front that drops the calls of a burst refuses
+one of those that follow at once. A refusal of that call itself, which is late, goes on with the old one.
 """
 
 from typing import Final
@@ -36,14 +38,19 @@ class Cooldown:
         self._took_ms = 0  # from the first refusal of the last series to the sending of the next admitted call
         self._probing = False
         self._probe_ms: int | None = None
+        self._former: tuple[int, int, int, int] | None = None  # the call of a silence, and the series that it ended
 
     def record_refusal(self, wait_ms: int, sent_ms: int, now_ms: int) -> int:
         """Record the refusal of a call sent at `sent_ms`; return the wait that replaces the server's `wait_ms`."""
         if sent_ms > self._since_ms:
+            is_late = self._former is not None and sent_ms <= self._former[0]
+            if self._former is not None and is_late:
+                _, self._in_a_row, self._began_ms, self._took_ms = self._former
+            self._former = None
             if not self._in_a_row:
                 self._began_ms = now_ms
             self._in_a_row += 1
-            self.active, self.probe_refused = True, self._probe_ms is not None
+            self.active, self.probe_refused = True, is_late or self._probe_ms is not None
             self._since_ms = now_ms
             self._probing, self._probe_ms = True, None
         first_ms = max(FIRST_MS, min(FIRST_MAX_MS, self._took_ms // 2))
@@ -63,7 +70,8 @@ class Cooldown:
         if not self._probing or self._probe_ms is None:
             return now_ms
         if now_ms >= self._probe_ms + SILENCE_MS:
-            self._probing, self._probe_ms = False, None
+            self._former = self._probe_ms, self._in_a_row, self._began_ms, self._took_ms
+            self.record_admission(self._probe_ms)
             return now_ms
         return self._probe_ms + SILENCE_MS
 

@@ -78,6 +78,33 @@ def test_after_a_refusal_one_call_goes_alone_until_silence_has_said_that_it_was_
     assert not patience.record_send(600 + SILENCE_MS)
 
 
+def silent(at_ms: int) -> Cooldown:
+    """Three refusals in a row, and silence about the call that was sent alone at `at_ms`."""
+    patience = Cooldown()
+    for sent_ms in (0, 600, 2_200):
+        patience.record_refusal(50, sent_ms, sent_ms + 10)
+    patience.record_send(at_ms)
+    assert patience.may_call_at(at_ms + SILENCE_MS) == at_ms + SILENCE_MS
+    return patience
+
+
+def test_silence_about_the_call_that_went_alone_ends_the_row() -> None:
+    """Before: where a front dropped one of the calls that followed, each pause was thrice as long as the one before."""
+    patience = silent(7_000)
+    assert not patience.active
+    assert patience.record_refusal(50, 7_000 + SILENCE_MS, 7_310) == (7_000 - 10) // 2
+    assert not patience.probe_refused
+
+
+def test_a_late_refusal_of_the_call_that_went_alone_goes_on_with_the_row() -> None:
+    """A way that is longer than the silence must not undo the back-off."""
+    patience = silent(7_000)
+    assert patience.record_refusal(50, 7_000, 7_900) == FIRST_MS * GROWS_BY**3
+    assert patience.probe_refused
+    patience.record_admission(25_010)
+    assert patience.record_refusal(50, 40_000, 40_010) == FIRST_MAX_MS, "it took 25 s from the first refusal on"
+
+
 def test_an_answer_ends_it_sooner() -> None:
     patience = Cooldown()
     patience.record_refusal(50, 0, 10)
