@@ -22,6 +22,7 @@ RESPONSES_OVERHEAD_WITH_TOOLS: Final = 217
 MESSAGE_FRAMING_TOKENS: Final = 3  # around each message, and once more before the answer
 ROLE_TOKENS: Final = 1  # of a message that the body only implies: a lone string, and instructions
 PRICE_MAX: Final = 10**12
+LESS_PARTS: Final = 5  # a charge is far less if it is so by more than one part in this many
 """The highest price of a call, and the highest figure of a body that is believed.
 
 No limit ever pays that amount, and anything computed from it downstream fits a float, 64 bits and a line of the log.
@@ -101,6 +102,11 @@ class Prices:
     def flat(cls, tokens: int, law: Law = Law.DOCUMENTED, endpoint: str = "") -> "Prices":
         """Return prices with a single law: an operator has chosen it, or none is known."""
         return cls(endpoint, (law,), (tokens,))
+
+    def may_cost_less(self, paid: int) -> bool:
+        """Return whether one of several laws charges far less than a call pays; `usage` charges its output later."""
+        charges = [tokens for law, tokens in zip(self.laws, self.tokens, strict=True) if law is not Law.USAGE]
+        return len(charges) > 1 and (paid - min(charges)) * LESS_PARTS > paid
 
     def with_input(self, tokens: int) -> "Prices":
         """Return the prices of the same call with the input that its body does not show: `tokens` of it."""
