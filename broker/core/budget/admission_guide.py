@@ -285,7 +285,7 @@ class AdmissionGuide:
         return bounds, told
 
     def _is_known(self, mirror: AnyMirror, paid: int, prices: Prices | None) -> bool:
-        """Return whether headers state a mirror's bucket, or the operator does and calls cannot cost far less."""
+        """Return whether a bucket is stated; not by the operator alone, where calls may cost far less."""
         may_cost_less = mirror.metric is LimitMetric.TOKENS and prices is not None and prices.may_cost_less(paid)
         is_stated = self._buckets.is_stated(mirror) or self._settings.states(mirror.metric, mirror.capacity)
         return is_stated and (self._buckets.shows_tokens or not may_cost_less)

@@ -4,12 +4,12 @@ A bucket in debt states that all of it is used and how long the refused call wou
 (facts/openai.md §2.4: `Used` is capped); a bare 429 states nothing. A call at that instant would be refused again, and
 again. So each consecutive refusal lengthens the wait, and the first wait is half of the time that the last recovery
 took. This costs no quota: an unused bucket refills. After the wait one call is sent alone: the refill that the bucket
-was believed to have gained meanwhile may have gone into its debt. If the server is silent about it, it was admitted,
-and the next refusal begins a new series: its answer takes seconds, and a front that drops the calls of a burst refuses
-one of those that follow at once. A refusal of that call itself, which is late, goes on with the old one.
+was believed to have gained meanwhile may have gone into its debt. If the server is silent about that call, the series
+ends: answers take seconds, and a front may refuse one of the next calls at once. If the call is refused after all, the
+series goes on, unless a call was admitted meanwhile.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from headrace.broker.core.answers.rate_limit_headers import Snapshot
 from headrace.broker.core.answers.rate_limit_messages import StatedLimit
@@ -19,6 +19,15 @@ FIRST_MS: Final = 500
 FIRST_MAX_MS: Final = 4_000  # however long the last recovery took
 GROWS_BY: Final = 3
 LONGEST_MS: Final = 16_000
+
+
+class _EndedSeries(NamedTuple):
+    """A series of refusals that silence about a call sent alone, at `probe_ms`, has ended."""
+
+    probe_ms: int
+    in_a_row: int
+    began_ms: int
+    took_ms: int
 
 
 class Cooldown:
@@ -38,15 +47,15 @@ class Cooldown:
         self._took_ms = 0  # from the first refusal of the last series to the sending of the next admitted call
         self._probing = False
         self._probe_ms: int | None = None
-        self._former: tuple[int, int, int, int] | None = None  # the call of a silence, and the series that it ended
+        self._ended: _EndedSeries | None = None  # until a call is admitted: the server may only be slow
 
     def record_refusal(self, wait_ms: int, sent_ms: int, now_ms: int) -> int:
         """Record the refusal of a call sent at `sent_ms`; return the wait that replaces the server's `wait_ms`."""
-        if sent_ms > self._since_ms:
-            is_late = self._former is not None and sent_ms <= self._former[0]
-            if self._former is not None and is_late:
-                _, self._in_a_row, self._began_ms, self._took_ms = self._former
-            self._former = None
+        ended = self._ended
+        is_late = ended is not None and sent_ms == ended.probe_ms
+        if ended is not None and is_late:
+            _, self._in_a_row, self._began_ms, self._took_ms = ended
+        if is_late or sent_ms > self._since_ms:
             if not self._in_a_row:
                 self._began_ms = now_ms
             self._in_a_row += 1
@@ -62,7 +71,7 @@ class Cooldown:
         if sent_ms > self._since_ms:
             if self._in_a_row:
                 self._took_ms = sent_ms - self._began_ms
-            self._in_a_row, self._probe_ms = 0, None
+            self._in_a_row, self._probe_ms, self._ended = 0, None, None
             self._probing = self.active = False
 
     def may_call_at(self, now_ms: int) -> int:
@@ -70,8 +79,9 @@ class Cooldown:
         if not self._probing or self._probe_ms is None:
             return now_ms
         if now_ms >= self._probe_ms + SILENCE_MS:
-            self._former = self._probe_ms, self._in_a_row, self._began_ms, self._took_ms
-            self.record_admission(self._probe_ms)
+            self._ended = _EndedSeries(self._probe_ms, self._in_a_row, self._began_ms, self._took_ms)
+            self._took_ms = self._probe_ms - self._began_ms
+            self._in_a_row, self._probing, self._probe_ms = 0, False, None
             return now_ms
         return self._probe_ms + SILENCE_MS
 

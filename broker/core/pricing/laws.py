@@ -21,8 +21,8 @@ RESPONSES_OVERHEAD: Final = 19
 RESPONSES_OVERHEAD_WITH_TOOLS: Final = 217
 MESSAGE_FRAMING_TOKENS: Final = 3  # around each message, and once more before the answer
 ROLE_TOKENS: Final = 1  # of a message that the body only implies: a lone string, and instructions
-PRICE_MAX: Final = 10**12
 LESS_PARTS: Final = 5  # a charge is far less if it is so by more than one part in this many
+PRICE_MAX: Final = 10**12
 """The highest price of a call, and the highest figure of a body that is believed.
 
 No limit ever pays that amount, and anything computed from it downstream fits a float, 64 bits and a line of the log.
@@ -104,9 +104,15 @@ class Prices:
         return cls(endpoint, (law,), (tokens,))
 
     def may_cost_less(self, paid: int) -> bool:
-        """Return whether one of several laws charges far less than a call pays; `usage` charges its output later."""
+        """Return whether one law charges far less than another, and than a call pays.
+
+        `usage` is left out: it charges the output later. So are calls whose bodies do not show all of their input.
+        """
         charges = [tokens for law, tokens in zip(self.laws, self.tokens, strict=True) if law is not Law.USAGE]
-        return len(charges) > 1 and (paid - min(charges)) * LESS_PARTS > paid
+        if not charges or self.unshown is not None:
+            return False
+        least = min(charges)
+        return (min(paid, max(charges)) - least) * LESS_PARTS > min(paid, max(charges))
 
     def with_input(self, tokens: int) -> "Prices":
         """Return the prices of the same call with the input that its body does not show: `tokens` of it."""

@@ -12,6 +12,7 @@ from headrace.broker.core.budget.admission_delay import (
     REFUSALS_MIN,
     REFUSALS_REMEMBERED,
     SHORT_PARTS,
+    SHORT_SHRINKS_BY,
     SHRINKS_BY,
     AdmissionDelay,
     LongestDelay,
@@ -36,6 +37,18 @@ def test_every_answer_that_agrees_takes_one_part_of_it() -> None:
     assert way.ms == 1_000 - 1_000 // SHRINKS_BY == 993
     way.record_agreement()
     assert way.ms == 993 - 7
+
+
+def test_beside_a_short_window_a_way_shrinks_sooner() -> None:
+    """Before: at two calls a second it took more than three minutes to come down from 1 s to 40 ms."""
+    way = AdmissionDelay()
+    for period_ms, shorter_ms in (
+        (SHORT_MS, 1_000 - 1_000 // SHORT_SHRINKS_BY),
+        (SHORT_MS + 1, 938 - 938 // SHRINKS_BY),
+    ):
+        way.adapt_to(period_ms)
+        way.record_agreement()
+        assert way.ms == shorter_ms
 
 
 def test_a_way_never_shrinks_below_the_shortest_and_reaches_it() -> None:

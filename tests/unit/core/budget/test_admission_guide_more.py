@@ -36,6 +36,11 @@ def searching() -> Rig:
     return rig
 
 
+def cheaper(tokens: int) -> Prices:
+    """A call that pays 400, and may be charged so many."""
+    return Prices("chat.completions", (Law.DOCUMENTED, Law.CHAT_2025, Law.USAGE), (400, tokens, 10))
+
+
 def test_a_search_begins_beyond_what_the_mirrors_would_let_through() -> None:
     rig = searching()
     assert rig.guide.rate is not None
@@ -89,7 +94,7 @@ def test_a_bucket_that_only_a_refusal_named_is_searched_beyond(*, known: bool) -
         rig.now_ms += 20_000
         while requests.low(rig.now_ms) >= 1:
             requests.pay(1, 0, rig.now_ms)
-        rig.guide.compare(400, rig.now_ms)
+        rig.guide.compare(400, rig.now_ms, cheaper(300))
     assert rig.guide.measures is not known
 
 
@@ -99,7 +104,7 @@ def test_more_is_searched_beyond_what_an_operator_states_where_calls_may_cost_fa
 ) -> None:
     """Before: a law that became cheaper at a server without headers was never noticed: nothing was refused."""
     rig = Rig()
-    rig.prices = Prices("chat.completions", (Law.DOCUMENTED, Law.CHAT_2025, Law.USAGE), (400, charge, 10))
+    rig.prices = cheaper(charge)
     if shown:
         sends = rig.buckets._sends
         order = sends.admission_order(sends.append(0, 400), 0, 10, 10)

@@ -91,7 +91,6 @@ def silent(at_ms: int) -> Cooldown:
 def test_silence_about_the_call_that_went_alone_ends_the_row() -> None:
     """Before: where a front dropped one of the calls that followed, each pause was thrice as long as the one before."""
     patience = silent(7_000)
-    assert not patience.active
     assert patience.record_refusal(50, 7_000 + SILENCE_MS, 7_310) == (7_000 - 10) // 2
     assert not patience.probe_refused
 
@@ -103,6 +102,27 @@ def test_a_late_refusal_of_the_call_that_went_alone_goes_on_with_the_row() -> No
     assert patience.probe_refused
     patience.record_admission(25_010)
     assert patience.record_refusal(50, 40_000, 40_010) == FIRST_MAX_MS, "it took 25 s from the first refusal on"
+
+
+def test_it_goes_on_with_the_row_too_if_a_call_that_followed_was_refused_before() -> None:
+    patience = silent(7_000)
+    assert patience.record_refusal(50, 7_310, 7_400) == (7_000 - 10) // 2
+    assert patience.record_refusal(50, 7_000, 7_450) == FIRST_MS * GROWS_BY**3
+
+
+def test_a_late_refusal_of_a_call_sent_before_the_wait_goes_on_with_nothing() -> None:
+    patience = silent(7_000)
+    assert patience.record_refusal(50, 2_205, 7_400) == 50
+    assert patience.record_refusal(50, 7_310, 7_410) == (7_000 - 10) // 2
+
+
+def test_a_call_admitted_since_makes_a_late_refusal_one_like_any_other() -> None:
+    patience = silent(7_000)
+    assert patience.active
+    patience.record_admission(7_400)
+    assert not patience.active
+    assert patience.record_refusal(50, 7_000, 20_000) == (7_000 - 10) // 2
+    assert not patience.probe_refused
 
 
 def test_an_answer_ends_it_sooner() -> None:
