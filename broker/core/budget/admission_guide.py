@@ -287,8 +287,8 @@ class AdmissionGuide:
     def _is_known(self, mirror: AnyMirror, paid: int, prices: Prices | None) -> bool:
         """Return whether a bucket is stated; not by the operator alone, where calls may cost far less."""
         may_cost_less = mirror.metric is LimitMetric.TOKENS and prices is not None and prices.may_cost_less(paid)
-        is_stated = self._buckets.is_stated(mirror) or self._settings.states(mirror.metric, mirror.capacity)
-        return is_stated and (self._buckets.shows_tokens or not may_cost_less)
+        is_operators = self._settings.states(mirror.metric, mirror.capacity)
+        return self._buckets.is_stated(mirror) or (is_operators and not may_cost_less)
 
     def _begin_rate(self, achieved: int, now_ms: int) -> RateControl:
         """Begin at the rate that is stated, or else at a guess; no lower than what was achieved."""

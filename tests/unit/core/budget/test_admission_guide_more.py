@@ -108,7 +108,7 @@ def test_more_is_searched_beyond_what_an_operator_states_where_calls_may_cost_fa
     if shown:
         sends = rig.buckets._sends
         order = sends.admission_order(sends.append(0, 400), 0, 10, 10)
-        rig.buckets.observe_headers(Reading(LimitMetric.TOKENS, RATE, RATE - 400, None, None), order)
+        rig.buckets.observe_headers(Reading(LimitMetric.TOKENS, RATE, RATE - 400, MINUTE_MS, None), order)
     while rig.now_ms < 2 * LASTS_MS and not rig.guide.measures:
         rig.spend(2_000)
         rig.guide.compare(400, rig.now_ms, rig.prices)
