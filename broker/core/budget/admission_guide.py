@@ -259,7 +259,7 @@ class AdmissionGuide:
 
         Others are those that have held calls back within the last minute; of side limits, all shorter than an hour.
         What calls of any lane have left unused counts with the largest reserve of the time that is judged.
-        Return as well whether the first is known: see `_is_known`.
+        Return as well whether headers or the operator state the first.
         """
         self._kept = {ppm: at_ms for ppm, at_ms in self._kept.items() if at_ms > now_ms - REMEMBERED_MS}
         kept_ppm = max(self._kept, default=0)
@@ -272,7 +272,7 @@ class AdmissionGuide:
         bounds = [Bound.of(mirror, paid, now_ms, kept_ppm) for mirror in (*([first] if first else []), *others)]
         if bounds and binding is None:  # a limit of an hour is not spent yet: something else holds calls back
             bounds[0] = replace(bounds[0], long=False)
-        told = first is None or self._is_known(first, paid, prices)
+        told = first is None or self._is_known(first)
         until_ms = now_ms
         if binding is not None:
             amount = paid if binding.metric is LimitMetric.TOKENS else 1
@@ -284,11 +284,11 @@ class AdmissionGuide:
                 bounds.append(bound)
         return bounds, told
 
-    def _is_known(self, mirror: AnyMirror, paid: int, prices: Prices | None) -> bool:
-        """Return whether a bucket is stated; not by the operator alone, where calls may cost far less."""
-        may_cost_less = mirror.metric is LimitMetric.TOKENS and prices is not None and prices.may_cost_less(paid)
-        is_operators = self._settings.states(mirror.metric, mirror.capacity)
-        return self._buckets.is_stated(mirror) or (is_operators and not may_cost_less)
+    def _is_known(self, mirror: AnyMirror) -> bool:
+        """Return whether headers or the operator state a mirror's bucket: others were only named by a refusal."""
+        stated = self._settings.tokens if mirror.metric is LimitMetric.TOKENS else self._settings.requests
+        per_day = self._settings.per_day(mirror.metric)
+        return self._buckets.is_stated(mirror) or mirror.capacity in {stated, per_day}
 
     def _begin_rate(self, achieved: int, now_ms: int) -> RateControl:
         """Begin at the rate that is stated, or else at a guess; no lower than what was achieved."""

@@ -19,9 +19,7 @@ each window. So each such refusal lowers the ceiling by more than the one before
 Where refusals come although next to nothing is spent beyond the rate, the rate itself is too high, and only a share of
 it is spent: cut at once, restored in small steps (AIMD, additive increase and multiplicative decrease), as is usual
 where the server reports nothing. A step comes after a fixed number of calls, so that only a small part of the calls is
-refused at any rate: 300 calls make up for one cut. Past the share before the last cut each step that calls have tested
-is twice as large as the one before, as CUBIC grows past its plateau. So what many cuts in a row took is regained soon
-once their reason has gone.
+refused at any rate: 300 calls make up for one cut.
 
 Where the ceiling alone holds calls back and the buckets stay half full, the pace rises in steps of an eighth: a ceiling
 bounds what is spent at once, and not what is spent in a minute. A refusal takes back the last step. The pace need not
@@ -52,7 +50,6 @@ LOWERED_OF_PARTS: Final = 16
 SHARE_CUT_PPM: Final = 970_000
 SHARE_MIN_PPM: Final = 50_000
 SHARE_STEP_PPM: Final = 5_000
-SHARE_STEP_MAX_PPM: Final = 40_000  # up to which the steps double past the share before the last cut
 SHARE_STEP_CALLS: Final = 50
 SHARE_STEP_MIN_MS: Final = 2_500
 SHARE_STEP_MAX_MS: Final = 30_000
@@ -92,8 +89,6 @@ class BurstControl:
         self._changed_ms = now_ms
         self._cut_ms = now_ms - 1  # when the share was cut, or the pace was lowered
         self._paid = 0  # calls since the share was changed
-        self._refused_ppm = PPM  # the share before the last cut
-        self._step_ppm = SHARE_STEP_PPM  # the last step by which it was restored
         self._deeper_us = 0  # when the next call may exceed the deepest depth so far
         self._ceiling_set_ms = now_ms  # when the ceiling was last set by a refusal
         self._lower_by = 1  # parts of the ceiling to take off at the next refusal below it
@@ -217,7 +212,7 @@ class BurstControl:
     def record_refusal(self, burst: int, amount: int, sent_ms: int, now_ms: int) -> None:
         """Record the refusal of a call that every known limit could pay; sending it had made the depth `burst`."""
         self._on_trial = deque(trial for trial in self._on_trial if trial[1] < burst)
-        self._changed_ms, self._step_ppm = now_ms, SHARE_STEP_PPM
+        self._changed_ms = now_ms
         if self._faster_ppm > PPM:
             self._slow(sent_ms, now_ms)
             return
@@ -227,7 +222,6 @@ class BurstControl:
             self.tolerated_burst = min(self.tolerated_burst, self.ceiling)
         elif sent_ms > self._cut_ms:  # a call sent earlier is refused for what the last cut has mended
             self._paid, self._cut_ms = 0, now_ms
-            self._refused_ppm = self.share_ppm
             self.share_ppm = max(SHARE_MIN_PPM, self.share_ppm * SHARE_CUT_PPM // PPM)
             self._resize(now_ms)
 
@@ -266,8 +260,8 @@ class BurstControl:
         if self.share_ppm < PPM:
             steps = self._steps(now_ms - self._changed_ms)
             if steps:
-                self._restore(steps)
                 self._changed_ms, self._paid = now_ms, 0
+                self.share_ppm = min(PPM, self.share_ppm + steps * SHARE_STEP_PPM)
                 self._resize(now_ms)
         elif now_ms - self._changed_ms >= RISE_AFTER_MS:
             self._changed_ms = now_ms
@@ -275,12 +269,6 @@ class BurstControl:
             risen = (self.ceiling or 0) + 1 + (self.ceiling or 0) // RISE_PARTS
             self.ceiling = risen if risen < self._capacity else None
             self._lower_by = 1
-
-    def _restore(self, steps: int) -> None:
-        """Restore the share by so many steps; one that enough calls have tested may be larger."""
-        is_past = self.share_ppm > self._refused_ppm and self._paid >= SHARE_STEP_CALLS
-        self._step_ppm = min(2 * self._step_ppm, SHARE_STEP_MAX_PPM) if is_past else SHARE_STEP_PPM
-        self.share_ppm = min(PPM, self.share_ppm + max(self._step_ppm, steps * SHARE_STEP_PPM))
 
     def _steps(self, waited_ms: int) -> int:
         """Return the number of steps by which the share is restored, `waited_ms` after it was changed."""

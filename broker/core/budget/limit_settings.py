@@ -39,8 +39,3 @@ class LimitBeliefs:
     def per_day(self, metric: LimitMetric) -> int | None:
         """Return the operator's figure per day for a metric."""
         return self.tokens_per_day if metric is LimitMetric.TOKENS else self.requests_per_day
-
-    def states(self, metric: LimitMetric, capacity: int) -> bool:
-        """Return whether the operator states a bucket of that size for a metric."""
-        stated = self.tokens if metric is LimitMetric.TOKENS else self.requests
-        return capacity in {stated, self.per_day(metric)}

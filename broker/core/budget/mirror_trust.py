@@ -274,8 +274,8 @@ class MirrorTrust:
         """Begin a trial if the mirrors are in doubt; return whether one has begun.
 
         The first of `bounds` is what holds requests back, as far as the mirrors know; `foreign` are all tokens that
-        headers showed to be missing and no call of ours explains; `told`: nothing is searched beyond that limit, since
-        headers or the operator state it.
+        headers showed to be missing and no call of ours explains; `told`: headers or the operator state
+        that limit.
         """
         long, since_ms = bool(bounds) and bounds[0].long, self._held_at(now_ms)
         if not self.may_begin(now_ms) or (long and since_ms is not None and now_ms - since_ms < LATELY_MS):

@@ -21,7 +21,6 @@ RESPONSES_OVERHEAD: Final = 19
 RESPONSES_OVERHEAD_WITH_TOOLS: Final = 217
 MESSAGE_FRAMING_TOKENS: Final = 3  # around each message, and once more before the answer
 ROLE_TOKENS: Final = 1  # of a message that the body only implies: a lone string, and instructions
-LESS_PARTS: Final = 5  # a charge is far less if it is so by more than one part in this many
 PRICE_MAX: Final = 10**12
 """The highest price of a call, and the highest figure of a body that is believed.
 
@@ -102,17 +101,6 @@ class Prices:
     def flat(cls, tokens: int, law: Law = Law.DOCUMENTED, endpoint: str = "") -> "Prices":
         """Return prices with a single law: an operator has chosen it, or none is known."""
         return cls(endpoint, (law,), (tokens,))
-
-    def may_cost_less(self, paid: int) -> bool:
-        """Return whether one law charges far less than another, and than a call pays.
-
-        `usage` is left out: it charges the output later. So are calls whose bodies do not show all of their input.
-        """
-        charges = [tokens for law, tokens in zip(self.laws, self.tokens, strict=True) if law is not Law.USAGE]
-        if not charges or self.unshown is not None:
-            return False
-        least = min(charges)
-        return (min(paid, max(charges)) - least) * LESS_PARTS > min(paid, max(charges))
 
     def with_input(self, tokens: int) -> "Prices":
         """Return the prices of the same call with the input that its body does not show: `tokens` of it."""

@@ -1,7 +1,5 @@
 """What a refusal tells of how much may be spent at once."""
 
-from itertools import pairwise
-
 import pytest
 
 from headrace.broker.core.budget.burst_control import (
@@ -205,42 +203,6 @@ def test_who_makes_many_calls_is_given_a_share_back_sooner_but_not_at_once() -> 
         known.pay(1, 3 * SHARE_STEP_MIN_MS - 1)
     known.payable_at(1, 3 * SHARE_STEP_MIN_MS - 1)
     assert known.share_ppm == 980_000
-
-
-def test_past_the_share_before_the_last_cut_the_steps_that_calls_have_tested_double() -> None:
-    """Before: what twelve cuts in a row took, 31 %, was given back by 0.5 % for each 50 calls."""
-    known = refused_shallow(12)
-    assert known.share_ppm < 700_000
-    given, now_ms = [known.share_ppm], known._changed_ms
-    while known.share_ppm < PPM:
-        now_ms += SHARE_STEP_MIN_MS
-        for _ in range(SHARE_STEP_CALLS):
-            known.pay(1, now_ms)
-        known.payable_at(1, now_ms)
-        given.append(known.share_ppm)
-    steps = [after - before for before, after in pairwise(given)]
-    assert steps[:6] == [5_000] * 5 + [10_000], "small ones up to the share that was refused last"
-    assert steps[6:-1] == [20_000] + [40_000] * (len(steps) - 8)
-    known.record_refusal(1_000, 1_000, now_ms, now_ms)
-    known.payable_at(1, now_ms + SHARE_STEP_MAX_MS)
-    assert known.share_ppm == 975_000, "the next cut is given back in small ones again"
-
-
-def test_time_alone_restores_a_share_in_small_steps_and_so_does_a_refusal_that_cuts_nothing() -> None:
-    known = refused_shallow(12)
-    share_ppm, now_ms = known.share_ppm, known._changed_ms
-    for steps in (10, 11):
-        known.payable_at(1, now_ms + steps * SHARE_STEP_MAX_MS)
-        assert known.share_ppm == share_ppm + steps * 5_000, "past the share before the last cut, and no call was sent"
-    now_ms += 11 * SHARE_STEP_MAX_MS
-    for number in (1, 2, 3):
-        for _ in range(SHARE_STEP_CALLS):
-            known.pay(1, now_ms)
-        now_ms += SHARE_STEP_MIN_MS
-        known.payable_at(1, now_ms)
-        assert known.share_ppm == share_ppm + 55_000 + number * 10_000, "twice a small one each time"
-        known.record_refusal(20_000, 1_000, now_ms, now_ms)
-        assert known.ceiling is not None, "a deep one"
 
 
 def test_calls_before_a_cut_give_nothing_back() -> None:

@@ -1,6 +1,5 @@
 """Prices that no limit could pay, and what bodies do not show."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.laws import (
     PRICE_MAX,
-    Prices,
     RequestSize,
     Unshown,
     beyond_any_limit,
@@ -36,27 +34,6 @@ def test_no_price_is_beyond_what_a_float_a_struct_and_a_log_line_take(endpoint: 
 @pytest.mark.parametrize("huge", HUGE)
 def test_an_amount_that_no_limit_could_pay_is_named(name: str, huge: Any) -> None:
     assert beyond_any_limit({name: huge}) == f"body.{name}"
-
-
-@pytest.mark.parametrize(
-    ("laws", "charges", "less"),
-    [
-        ((Law.DOCUMENTED, Law.CHAT_2025), (500, 400), False),
-        ((Law.DOCUMENTED, Law.CHAT_2025), (500, 399), True),
-        ((Law.DOCUMENTED, Law.USAGE), (500, 100), False),
-        ((Law.USAGE,), (100,), False),
-        ((Law.DOCUMENTED, Law.CHAT_2025), (390, 380), False),  # all calls are marked up
-        ((Law.DOCUMENTED, Law.CHAT_2025), (9_000, 399), True),
-    ],
-)
-def test_a_call_may_cost_far_less_by_another_law_but_for_one_that_charges_its_output_later(
-    laws: tuple[Law, ...], charges: tuple[int, ...], *, less: bool
-) -> None:
-    priced = Prices("chat.completions", laws, charges)
-    assert priced.may_cost_less(500) is less
-    assert not replace(priced, unshown=Unshown((), 0, (0,) * len(laws))).may_cost_less(500), (
-        "unshown input costs as well"
-    )
 
 
 def test_a_product_that_no_limit_could_pay_is_named() -> None:
