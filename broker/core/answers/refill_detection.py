@@ -107,13 +107,15 @@ class RefillEvidence:
     Attributes:
         has_risen: What is left has risen between two marks, so that it is not one counter.
         close_phase: The marks, if all of the last ones lie at one phase, as only those of counters do.
+        fits_bucket: Levels have shown that a short window that may be any is a bucket.
     """
 
     def __init__(self) -> None:
         self._capacity = 0
         self._ruled_out: frozenset[Refill] = frozenset()
         self._used: set[int] = set()
-        self._bucket, self._sliding, self._mark = _Span(), _Span(), _Span()
+        self._bucket, self._sliding, self._mark, self._late = _Span(), _Span(), _Span(), _Span()
+        self._is_late = False  # levels are later than their calls' admissions, so that these calls may be paid off
         self._first_ms = self._last_ms = -1  # sending times of the first and the last answered call
         self._longest_ms = 0
         self._spaced_calls = 0  # of a limit of calls, answers to those that were sent `APART_MS` after one another
@@ -129,6 +131,7 @@ class RefillEvidence:
         self._rising: RisingLevel | None = None  # what levels tell between marks, once it is no bucket
         self.has_risen = self._is_fine = False
         self.close_phase: Phase | None = None
+        self.fits_bucket = False
 
     def observe(
         self, reading: Reading, sent_ms: int, now_ms: int, *, charged: bool = True, fine: bool = False
@@ -139,7 +142,7 @@ class RefillEvidence:
         """
         self._is_fine = fine
         full_in_ms, used = reading.full_in_ms, reading.capacity - reading.remaining
-        took_one = charged and reading.metric is REQUESTS  # a whole call, and no debt
+        took_one = charged and reading.metric is REQUESTS and not self._is_late  # a whole call, and no debt
         if full_in_ms is None or used <= 0 or (reading.remaining <= 0 and not took_one):
             return None  # an empty limit may be in debt, a full one shows nothing
         if reading.capacity != self._capacity:
@@ -149,7 +152,7 @@ class RefillEvidence:
         self._coarse.observe(reading.remaining, full_in_ms)
         low = full_in_ms * reading.capacity // used
         least_used = max(used - 1, 1 if took_one else 0)
-        most = (full_in_ms + 1) * reading.capacity // least_used + 1 if least_used else BOUNDLESS_MS
+        most = _longest_ms(reading.capacity, full_in_ms, least_used)
         if self._agreed >= AGREEING_ANSWERS:
             if low <= self._bucket.low and self._bucket.high <= most:
                 return self._believed
@@ -160,6 +163,8 @@ class RefillEvidence:
         if len(self._used) < ANSWERS_MIN:
             self._used.add(used)
         self._bucket.narrow(low, most)
+        self._late.narrow(low, _longest_ms(reading.capacity, full_in_ms, used - 1))
+        self._allow_for_late(took_one=took_one)
         self._sliding.narrow(full_in_ms, full_in_ms if charged else BOUNDLESS_MS)
         if reading.metric is REQUESTS and (self._first_ms < 0 or sent_ms - self._last_ms >= APART_MS):
             self._spaced_calls += 1
@@ -174,9 +179,14 @@ class RefillEvidence:
             self._phase.observe(sent_ms + full_in_ms)
         coarse, self.close_phase = self._coarse_bucket(), None
         self._believed = pattern = coarse or self._belief(now_ms)
-        is_exact = coarse is None and pattern is not None and pattern.refill is BUCKET
+        is_exact = coarse is None and not self._bucket.empty and pattern is not None and pattern.refill is BUCKET
         self._agreed = self._agreed + 1 if is_exact else 0
         return pattern
+
+    def _allow_for_late(self, *, took_one: bool) -> None:
+        """Believe a bucket whose levels are as of the answers, if none is left in which each call took a whole one."""
+        if took_one and self._bucket.empty and _usual(self._late) is not None:
+            self._is_late, self._bucket = True, self._late
 
     def _coarse_bucket(self) -> RefillPattern | None:
         """Return the bucket that agrees with all figures as far as they are exact, if none does as they are stated.
@@ -187,6 +197,12 @@ class RefillEvidence:
         self._is_inexact = self._is_inexact or self._bucket.empty
         period_ms = self._coarse.period_ms(WINDOWS_MS) if self._is_inexact else None
         return RefillPattern(BUCKET, period_ms) if period_ms is not None and SHORT_MS < period_ms <= MINUTE_MS else None
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether it is a short window that may be any: it is taken for a sliding one, which allows least."""
+        believed = self._believed
+        return believed is not None and believed.refill is Refill.SLIDING and believed.loose
 
     @property
     def is_open(self) -> bool:
@@ -256,9 +272,8 @@ class RefillEvidence:
     def _belief(self, now_ms: int) -> RefillPattern | None:
         bucket = self._bucket
         if not bucket.empty:
-            usual = [period for period in USUAL_PERIODS_MS if bucket.low <= period <= bucket.high]
-            if len(usual) == 1 and bucket.high <= 3 * usual[0]:
-                return RefillPattern(BUCKET, usual[0])
+            if (usual_ms := _usual(bucket)) is not None:
+                return RefillPattern(BUCKET, usual_ms)
             narrow = (bucket.high - bucket.low) * NARROW_PARTS <= bucket.low <= RESET_MS_MAX
             if len(self._used) >= ANSWERS_MIN and narrow:
                 return RefillPattern(BUCKET, (bucket.low + bucket.high) // 2)
@@ -271,10 +286,7 @@ class RefillEvidence:
             return None
         pattern = None
         if self._sliding.low == self._sliding.high:
-            period_ms = self._sliding.high
-            # a shorter time, rounded up, looks the same
-            loose = period_ms <= SHORT_MS and period_ms % SECOND_MS == 0 and not self._is_fine
-            pattern = RefillPattern(Refill.SLIDING, period_ms, loose=loose)
+            pattern = self._steady(self._sliding.high)
         elif self.window_ms <= SHORT_MS:
             # any other window has a longer `reset` meanwhile, or passes its mark; a call may be a second on its way
             pattern = self._short_window(now_ms) if self._last_ms - self._first_ms > SHORT_MS + SECOND_MS else None
@@ -283,6 +295,13 @@ class RefillEvidence:
             if pattern is None:
                 self._begin()  # no pattern fits; the next answers may be clearer
         return pattern
+
+    def _steady(self, period_ms: int) -> RefillPattern:
+        """Return what states that period each time: a sliding window, or any short one whose times are rounded up."""
+        loose = period_ms <= SHORT_MS and period_ms % SECOND_MS == 0 and not self._is_fine
+        if loose and self.fits_bucket:
+            return RefillPattern(BUCKET, period_ms)
+        return RefillPattern(Refill.SLIDING, period_ms, loose=loose)
 
     def _counter(self, now_ms: int) -> RefillPattern | None:
         """Return one counter, or two if one was disproved; None: neither.
@@ -320,7 +339,7 @@ class RefillEvidence:
         """
         period_ms = self.window_ms
         phase = self._next_mark(period_ms, now_ms)
-        if Refill.SLIDING in self._ruled_out:
+        if Refill.SLIDING in self._ruled_out or self.fits_bucket:
             return RefillPattern(BUCKET, period_ms)
         if phase is None or self.is_disproved:
             return RefillPattern(Refill.SLIDING, period_ms, loose=True)
@@ -339,6 +358,17 @@ class RefillEvidence:
 
     def _begin(self) -> None:
         self._used.clear()
-        self._bucket, self._sliding, self._mark = _Span(), _Span(), _Span()
+        self._bucket, self._sliding, self._mark, self._late = _Span(), _Span(), _Span(), _Span()
         self._first_ms = self._last_ms = -1
         self._longest_ms = self._agreed = self._spaced_calls = 0
+
+
+def _longest_ms(capacity: int, full_in_ms: int, least_used: int) -> int:
+    """Return the longest period of a bucket that so much was taken of."""
+    return (full_in_ms + 1) * capacity // least_used + 1 if least_used else BOUNDLESS_MS
+
+
+def _usual(bucket: _Span) -> int | None:
+    """Return the only usual period that a bucket's may be; None: there are several, or none."""
+    usual = [period for period in USUAL_PERIODS_MS if bucket.low <= period <= bucket.high]
+    return usual[0] if len(usual) == 1 and bucket.high <= 3 * usual[0] else None

@@ -6,6 +6,7 @@ from typing import Final
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, Reading
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, RefillEvidence, RefillPattern
 from headrace.broker.core.answers.rounding import Rounding
+from headrace.broker.core.budget.bucket_fit import BucketFit
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror, alike
 from headrace.broker.core.budget.renewal_doubt import BALANCE_SURE, FAR_PARTS, RenewalBalance, RenewalDoubt
@@ -38,12 +39,14 @@ class ShownBucket:
         rounding: How its figures are rounded; None: there was but one.
         states_period: Answers have shown its period; otherwise that is assumed.
         renewals: Whether it begins anew at marks, as the levels of a short window tell.
+        fit: Whether the levels of a short window are those of a bucket; None: there were none.
     """
 
     __slots__ = (
         "capacity",
         "changed_ms",
         "evidence",
+        "fit",
         "former",
         "former_evidence",
         "former_renewals",
@@ -71,14 +74,21 @@ class ShownBucket:
         self.states_period = False
         self.rounding: Rounding | None = None
         self.renewals = self.former_renewals = RenewalBalance()
+        self.fit: BucketFit | None = None
 
     def forget_levels(self) -> None:
         """Forget what levels have told of its renewal: they were compared with charges that were none."""
         self.renewals = RenewalBalance()
+        self.fit, self.evidence.fits_bucket = None, False
         if isinstance(self.mirror, FixedWindowMirror | TwoCounterMirror):
             self.mirror.doubt, self.mirror.contested_until_ms = RenewalDoubt(), 0
 
-    def judge_renewal(self, reading: Reading, order: AdmissionOrder, sends: SentCalls) -> None:
+    def judge_levels(self, reading: Reading, order: AdmissionOrder, sends: SentCalls) -> None:
+        """Learn what the level that an answer states tells of a short window."""
+        self._judge_renewal(reading, order, sends)
+        self._judge_fit(reading, order, sends)
+
+    def _judge_renewal(self, reading: Reading, order: AdmissionOrder, sends: SentCalls) -> None:
         """Learn whether a short window with marks begins anew there; believe again what was disproved wrongly."""
         phase = self.evidence.close_phase
         if phase is None or self.evidence.window_ms > SHORT_MS:
@@ -88,6 +98,15 @@ class ShownBucket:
         self.renewals.observe(reading, phase, self.evidence.window_ms, order, sends)
         if self.renewals.balance >= BALANCE_SURE:
             self.evidence.believe_anew()
+
+    def _judge_fit(self, reading: Reading, order: AdmissionOrder, sends: SentCalls) -> None:
+        """Learn whether a short window that may be any is a bucket, by the levels alone."""
+        evidence = self.evidence
+        if evidence.is_loose or evidence.fits_bucket:
+            self.fit = self.fit or BucketFit(known=evidence.fits_bucket)
+            step = 1 if self.rounding is None else self.rounding.step
+            self.fit.observe(reading, evidence.window_ms, step, order, sends)
+            evidence.fits_bucket = self.fit.is_sure
 
     @property
     def begins_anew(self) -> bool:
@@ -148,7 +167,7 @@ class ShownBucket:
             self.former_evidence, self.former_renewals = self.evidence, self.renewals
             self.evidence, self.renewals = evidence, RenewalBalance()
         self.former, self.capacity, self.changed_ms = self.capacity, capacity, now_ms
-        self.rounding = Rounding()
+        self.rounding, self.fit = Rounding(), None
 
     def is_too_long(self, reading: Reading) -> bool:
         """Return whether a level that tells more refutes the period that one level had computed to.

@@ -88,7 +88,7 @@ class ShownBuckets:
             told or reading, order.sent_ms, order.now_ms, charged=charged, fine=self.has_fine_times
         )
         mirror = header.mirror
-        header.judge_renewal(reading, order, self._sends)
+        header.judge_levels(reading, order, self._sends)
         header.states_period = header.states_period or pattern is not None or reading.period_ms is not None
         is_of_account = reading.metric is LimitMetric.TOKENS and not project
         if pattern is not None and is_of_account and self.token_capacity in {None, reading.capacity}:
@@ -191,7 +191,7 @@ class ShownBuckets:
         other = ShownBucket(capacity, now_ms, (is_former and header.former_evidence) or self._no_evidence())
         if is_former:  # what it had was begun as that of the other
             other.renewals = header.former_renewals
-            header.evidence, header.renewals = self._no_evidence(), RenewalBalance()
+            header.evidence, header.renewals, header.fit = self._no_evidence(), RenewalBalance(), None
         if header.mirror is not None and header.mirror.capacity == capacity:
             other.mirror, header.mirror, header.known = header.mirror, None, None
         elif isinstance(header.mirror, FixedWindowMirror):  # what has begun anew need not be shown from now on

@@ -10,7 +10,7 @@ Each test that is refused costs a 429, and two things spare most of them. What t
 that counts down to one instant means it, and one that always says a minute never does. So an end that several refusals
 of a row state is tested once half way, and then kept. And what the last row took, as a part of the wait that it stated:
 tests begin after half of that, and after five minutes at most. Likewise a short wait that was kept in vain is
-lengthened by half of what was missing.
+lengthened by half of what was missing, and so are those of about its length after it.
 """
 
 from typing import Final
@@ -30,6 +30,7 @@ TRUSTED_MS: Final = 120_000  # waits no longer than this are kept then, and long
 TRUSTED_TIMES: Final = 2  # up to this multiple of the longest that proved true
 AGREED_PARTS: Final = 4  # two refusals state one end if that has moved by less than one part of the time between them
 EXPECTED_PARTS: Final = 2  # tests begin after one part in so many of what it took the last time
+ALIKE_TIMES: Final = 4  # one limit's short waits differ by less
 EARLY_PPM: Final = 50_000  # a call admitted earlier than this part before the stated end disproves the wait
 LATE_MS: Final = 3_000
 
@@ -41,6 +42,7 @@ class StatedWaits:
         "_agreed",
         "_are_kept",
         "_late_ms",
+        "_late_of_ms",
         "_part_ppm",
         "_promise",
         "_proven_ms",
@@ -56,6 +58,7 @@ class StatedWaits:
         self._rests_until_ms = 0  # after the last refusal
         self._are_kept: bool | None = None  # the waits that the row's refusals state; None: some of them
         self._late_ms = 0  # by which calls were refused after such waits had passed, in the last row
+        self._late_of_ms = 0  # the wait that its first refusal stated
         self._part_ppm = 0  # of the wait that was stated, after which a call was admitted, if it was not kept
 
     def record_refusal(self, wait_ms: int | None, row: int, now_ms: int) -> int:
@@ -86,6 +89,7 @@ class StatedWaits:
         is_early = is_long and sent_ms < until_ms - stated_ms * EARLY_PPM // PPM
         if self._are_kept and not is_early:
             self._late_ms = max(0, tested_ms - max(until_ms, told_ms + BACKOFF_LEAST_MS))
+            self._late_of_ms = max(BACKOFF_LEAST_MS, stated_ms)
         elif self._are_kept is not None:
             self._part_ppm = (tested_ms - told_ms) * PPM // stated_ms
         if is_early:
@@ -105,6 +109,12 @@ class StatedWaits:
         believed = self._trust + self._agreed >= TRUSTED
         return max(TRUSTED_MS, TRUSTED_TIMES * self._proven_ms) if believed else KEPT_WAIT_MS
 
+    def _is_late(self, wait_ms: int) -> bool:
+        """Return whether such a wait was too short the last time: one of another length is that of another limit."""
+        stated_ms, late_of_ms = max(BACKOFF_LEAST_MS, wait_ms), self._late_of_ms
+        is_like = stated_ms <= ALIKE_TIMES * late_of_ms and late_of_ms <= ALIKE_TIMES * stated_ms
+        return is_like and self._are_kept is True
+
     def _rest_ms(self, wait_ms: int | None, row: int) -> int:
         """Return how long to rest, in ms, after the `row`-th refusal in a row, which states `wait_ms`."""
         own_ms = min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS << min(row - 1, 10))
@@ -114,7 +124,7 @@ class StatedWaits:
             own_ms = BACKOFF_LONG_MS
         if wait_ms <= self._trusted_ms:
             unkept = row > KEPT_IN_A_ROW and not self._agreed  # waits that were kept, and refused all the same
-            late_ms = min(BACKOFF_MAX_MS, self._late_ms // EXPECTED_PARTS) if self._are_kept else 0
+            late_ms = min(BACKOFF_MAX_MS, self._late_ms // EXPECTED_PARTS) if self._is_late(wait_ms) else 0
             return max(BACKOFF_LEAST_MS, wait_ms + late_ms, own_ms if unkept else 0)
         expected_ms = wait_ms * self._part_ppm // PPM // EXPECTED_PARTS
         if self._agreed:  # it counts down to an instant, which is tested half way

@@ -5,6 +5,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, TOKENS, Reading
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, RefillEvidence, RefillPattern
 from headrace.broker.core.answers.window_phase import Phase
+from headrace.broker.core.budget.bucket_fit import MISFIT_WEIGHT, SURE
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.renewal_doubt import BALANCE_SURE
@@ -165,7 +166,7 @@ def test_while_nothing_is_known_of_a_limit_of_another_size_levels_are_remembered
     """Before: each new size of a fixed second that others share was a bucket and two counters for a minute."""
     shown, reading = ShownBucket(1_000, 0, RefillEvidence()), Reading(TOKENS, 1_000, 990, None, None)
     shown.renewals.balance = BALANCE_SURE
-    shown.judge_renewal(reading, ORDER, SENDS)
+    shown.judge_levels(reading, ORDER, SENDS)
     assert shown.renewals.balance == BALANCE_SURE
 
 
@@ -193,7 +194,26 @@ def test_one_counter_is_believed_again_once_levels_of_many_windows_fit_it() -> N
         shown.evidence._named_ms = longest_ms
         shown.evidence.close_phase, shown.renewals.balance = phase, balance
         shown.evidence._believed = RefillPattern(Refill.SLIDING, SECOND_MS)
-        shown.judge_renewal(reading, ORDER, SENDS)
+        shown.judge_levels(reading, ORDER, SENDS)
         assert (Refill.FIXED not in shown.evidence._ruled_out) is believed
         trusted = phase is not None and longest_ms <= SHORT_MS
         assert (shown.renewals.balance > 0) is trusted, "what has marks no more does not begin anew at them"
+
+
+def test_a_bucket_that_levels_have_shown_is_given_up_once_they_fit_none() -> None:
+    """And what they have shown of one size is no judgement of another."""
+    shown, sends = ShownBucket(1_000, 0, RefillEvidence()), SentCalls()
+    order = sends.admission_order(sends.append(0, 100), 0, 2_000, 20)
+    shown.evidence._named_ms, shown.evidence.fits_bucket = SECOND_MS, True
+    shown.judge_levels(Reading(TOKENS, 1_000, 900, None, SECOND_MS), order, sends)
+    assert shown.evidence.fits_bucket
+    for _ in range(SURE // MISFIT_WEIGHT + 1):
+        assert shown.evidence.fits_bucket
+        shown.judge_levels(Reading(TOKENS, 1_000, 300, None, SECOND_MS), order, sends)
+    assert not shown.evidence.fits_bucket
+    former = shown.fit
+    assert former is not None
+    shown.judge_levels(Reading(TOKENS, 1_000, 300, None, SECOND_MS), order, sends)
+    assert former.balance == -MISFIT_WEIGHT, "it is none that may be any"
+    shown.change(2_000, 3_000, None)
+    assert shown.fit is None

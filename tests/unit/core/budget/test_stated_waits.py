@@ -2,6 +2,7 @@ import pytest
 
 from headrace.broker.core.budget.stated_waits import (
     AGREED_PARTS,
+    ALIKE_TIMES,
     BACKOFF_FIRST_MS,
     BACKOFF_LEAST_MS,
     BACKOFF_LONG_MS,
@@ -200,6 +201,15 @@ def test_a_short_wait_that_did_not_help_is_longer_the_next_time_until_one_call_i
     for _ in range(20):
         row.admit().refuse(SOON_MS)
     assert row.rests == [SOON_MS]
+
+
+def test_a_short_wait_of_another_length_is_that_of_another_limit() -> None:
+    """Before: ten seconds that a window's waits of 7 ms had been late were added to a second (seed 96443: 88 %)."""
+    for wait_ms, lengthened in ((SOON_MS * ALIKE_TIMES, True), (SOON_MS * ALIKE_TIMES + 1, False), (1, True)):
+        rest_ms = Row().refuse(SOON_MS, times=4).admit().refuse(wait_ms).rests[0]
+        assert (rest_ms > max(BACKOFF_LEAST_MS, wait_ms)) is lengthened
+    late = Row().refuse(SOON_MS * ALIKE_TIMES + 1, times=4).admit()
+    assert late.refuse(SOON_MS).rests == [SOON_MS]
 
 
 def test_a_short_wait_is_lengthened_by_no_more_than_the_longest_back_off() -> None:
