@@ -164,7 +164,7 @@ class RefillEvidence:
             self._used.add(used)
         self._bucket.narrow(low, most)
         self._late.narrow(low, _longest_ms(reading.capacity, full_in_ms, used - 1))
-        self._allow_for_late(took_one=took_one)
+        self._allow_for_late()
         self._sliding.narrow(full_in_ms, full_in_ms if charged else BOUNDLESS_MS)
         if reading.metric is REQUESTS and (self._first_ms < 0 or sent_ms - self._last_ms >= APART_MS):
             self._spaced_calls += 1
@@ -183,9 +183,9 @@ class RefillEvidence:
         self._agreed = self._agreed + 1 if is_exact else 0
         return pattern
 
-    def _allow_for_late(self, *, took_one: bool) -> None:
+    def _allow_for_late(self) -> None:
         """Believe a bucket whose levels are as of the answers, if none is left in which each call took a whole one."""
-        if took_one and self._bucket.empty and _usual(self._late) is not None:
+        if self._bucket.empty and _usual(self._late) is not None:
             self._is_late, self._bucket = True, self._late
 
     def _coarse_bucket(self) -> RefillPattern | None:

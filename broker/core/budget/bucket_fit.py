@@ -4,8 +4,8 @@ Times in whole seconds, or levels in tenths, look alike under every way of refil
 sliding one, which allows least. But what is left after a call differs: a sliding window counts all that was sent in the
 period, and a bucket has refilled meanwhile. So a level counts for a bucket if our calls leave it in a bucket, and a
 sliding window could not leave so much even if it counted half of what they paid. A level that they do not leave in a
-bucket counts against one, and weighs more: a counter that begins anew leaves some levels of a bucket by chance, and
-few levels of a bucket are due to others' spending.
+bucket counts against one, and weighs more: a counter that begins anew leaves some levels of a bucket by chance, while
+others' spending lowers few levels of a bucket.
 """
 
 from typing import Final
@@ -41,7 +41,7 @@ class BucketFit:
     def observe(self, reading: Reading, period_ms: int, step: int, order: AdmissionOrder, sends: SentCalls) -> None:
         """Compare the level that an answer states, in multiples of `step`, with what our calls leave in either."""
         index, capacity = order.index, reading.capacity
-        if index < 0 or order.age_ms or not sends.amounts[reading.metric][index]:
+        if index < 0 or not sends.amounts[reading.metric][index]:
             return
         amounts, delay_ms = sends.amounts[reading.metric], order.delay_ms
         slack = capacity * delay_ms // period_ms + charge_rounding(reading.metric) + 1

@@ -83,10 +83,11 @@ class ShownBucket:
         if isinstance(self.mirror, FixedWindowMirror | TwoCounterMirror):
             self.mirror.doubt, self.mirror.contested_until_ms = RenewalDoubt(), 0
 
-    def judge_levels(self, reading: Reading, order: AdmissionOrder, sends: SentCalls) -> None:
-        """Learn what the level that an answer states tells of a short window."""
+    def judge_levels(self, reading: Reading, order: AdmissionOrder, sends: SentCalls, *, old: bool) -> None:
+        """Learn what the level that an answer states tells of a short window; `old`: it may be older than its call."""
         self._judge_renewal(reading, order, sends)
-        self._judge_fit(reading, order, sends)
+        if not old and self.evidence.window_ms <= SHORT_MS:
+            self._judge_fit(reading, order, sends)
 
     def _judge_renewal(self, reading: Reading, order: AdmissionOrder, sends: SentCalls) -> None:
         """Learn whether a short window with marks begins anew there; believe again what was disproved wrongly."""

@@ -88,7 +88,7 @@ class ShownBuckets:
             told or reading, order.sent_ms, order.now_ms, charged=charged, fine=self.has_fine_times
         )
         mirror = header.mirror
-        header.judge_levels(reading, order, self._sends)
+        header.judge_levels(reading, order, self._sends, old=self.age_ms > 0)
         header.states_period = header.states_period or pattern is not None or reading.period_ms is not None
         is_of_account = reading.metric is LimitMetric.TOKENS and not project
         if pattern is not None and is_of_account and self.token_capacity in {None, reading.capacity}:

@@ -149,6 +149,15 @@ def test_a_bucket_of_calls_whose_levels_are_as_of_the_answer_is_one() -> None:
     assert calls_left(levels) == [bucket] * len(levels)
 
 
+def test_while_whole_calls_explain_its_levels_they_are_as_of_the_calls() -> None:
+    """Otherwise a limit of calls that is used up would tell nothing."""
+    evidence = RefillEvidence()
+    for used in (4, 5, 3, 11):
+        shown = Reading(LimitMetric.REQUESTS, 11, 11 - used, None, used * SECOND_MS // 11)
+        evidence.observe(shown, 300 * used, 300 * used + 50)
+    assert not evidence._is_late
+
+
 def test_a_sliding_window_of_calls_is_no_such_bucket() -> None:
     sliding = calls_left([(1 + number % 7, SECOND_MS) for number in range(12)])[-1]
     assert sliding is not None
@@ -166,3 +175,22 @@ def test_a_short_window_that_may_be_any_is_a_bucket_once_its_levels_fit_one() ->
     assert not listener.evidence.is_loose
     listener.evidence.fits_bucket = False
     assert listener.hear(2_000, SECOND_MS, 5_400) == RefillPattern(Refill.SLIDING, SECOND_MS, loose=True)
+
+
+def test_levels_that_fit_a_bucket_tell_nothing_of_a_window_whose_kind_is_stated() -> None:
+    listener = Listener()
+    listener.evidence.fits_bucket = True
+    for call in range(12):
+        pattern = listener.hear(1_000 * (1 + call % 5), MINUTE_MS, 1_370 * call)
+    assert pattern == RefillPattern(Refill.SLIDING, MINUTE_MS)
+    assert not listener.evidence.is_loose
+
+
+def test_a_short_window_whose_marks_lie_anywhere_may_be_a_bucket_too() -> None:
+    evidence = RefillEvidence()
+    evidence.fits_bucket = True
+    for call in range(12):
+        sent_ms = 370 * call
+        shown = reading(1_000 * (1 + call % 5), SECOND_MS - (sent_ms + 611 * call) % SECOND_MS)
+        pattern = evidence.observe(shown, sent_ms, sent_ms + 3_000)
+    assert pattern == RefillPattern(Refill.BUCKET, SECOND_MS)

@@ -1,7 +1,6 @@
 """When the levels of a short window show that it is a bucket."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -11,6 +10,7 @@ from headrace.broker.core.budget.bucket_fit import (
     BALANCE_MAX,
     LOOKED_BACK_TIMES,
     MISFIT_WEIGHT,
+    SURE,
     BucketFit,
 )
 from headrace.broker.core.budget.sent_calls import SentCalls
@@ -78,19 +78,15 @@ def test_a_limit_that_is_hardly_used_tells_nothing() -> None:
         assert not fitted(server, every_ms=SECOND_MS).is_sure
 
 
-def observed(
-    remaining: int, metric: LimitMetric = TOKENS, *, before: int = 9, age_ms: int = 0, charged: bool = True
-) -> int:
+def observed(remaining: int, metric: LimitMetric = TOKENS, *, before: int = 9, charged: bool = True) -> int:
     """The balance after one level beside calls sent every tenth of a second, the last of them its own."""
     sends, fit = SentCalls(), BucketFit()
     for number in range(before + 1):
         sends.append(number * EVERY_MS, 950)
     if not charged:
         sends.strike(before)
-    order = sends.admission_order(before, before * EVERY_MS, 5_000, DELAY_MS, age_ms)
-    fit.observe(
-        Reading(metric, CAPACITY, remaining, None, SECOND_MS), SECOND_MS, 1, replace(order, age_ms=age_ms), sends
-    )
+    order = sends.admission_order(before, before * EVERY_MS, 5_000, DELAY_MS)
+    fit.observe(Reading(metric, CAPACITY, remaining, None, SECOND_MS), SECOND_MS, 1, order, sends)
     return fit.balance
 
 
@@ -102,9 +98,8 @@ def test_a_level_that_our_calls_leave_counts_for_a_bucket_and_any_other_against_
     assert observed(left, before=1) == 0, "a sliding window leaves as much"
 
 
-def test_old_levels_refused_calls_and_those_too_long_ago_tell_nothing() -> None:
+def test_refused_calls_and_those_too_long_ago_tell_nothing() -> None:
     left = CAPACITY - 950
-    assert observed(left, age_ms=2_000) == 0
     assert observed(left, charged=False) == 0
     sends, fit = SentCalls(), BucketFit()
     order = sends.admission_order(-1, 0, 5_000, DELAY_MS)
@@ -152,3 +147,40 @@ def test_what_was_sent_some_periods_ago_no_longer_matters() -> None:
     assert fit.balance == 0
     fit.observe(Reading(TOKENS, CAPACITY, 0, None, SECOND_MS), SECOND_MS, 1, order, sends)
     assert fit.balance == -MISFIT_WEIGHT
+
+
+def at_one_time(remaining: int, *, own: int = 5) -> int:
+    """The balance after a level beside nine calls of the last second, of which two came within the delay of its own."""
+    sends, fit = SentCalls(), BucketFit()
+    for number in range(5):
+        sends.append(100 * number, 900)
+    for sent_ms in (600, 605, 610):
+        sends.append(sent_ms, 900, oldest_open=0)
+    order = sends.admission_order(own, sends.sent_ms[own], 5_000, DELAY_MS)
+    fit.observe(Reading(TOKENS, CAPACITY, remaining, None, SECOND_MS), SECOND_MS, 1, order, sends)
+    return fit.balance
+
+
+@pytest.mark.parametrize("own", [5, 6, 7])
+def test_calls_within_the_delay_may_have_come_before_or_after(own: int) -> None:
+    fits = [at_one_time(CAPACITY - 900 * charged, own=own) >= 0 for charged in range(5)]
+    assert fits == [False, True, True, True, False], "its own is charged, and so may each of the two others be"
+
+
+def test_what_a_sliding_window_leaves_that_counts_half_is_no_bucket() -> None:
+    sends, fit = SentCalls(), BucketFit()
+    for number in range(10):
+        order = sends.admission_order(sends.append(40 * number, 950), 40 * number, 5_000, DELAY_MS)
+    left = CAPACITY - 9_500 + 9 * 400
+    fit.observe(Reading(TOKENS, CAPACITY, left, None, SECOND_MS), SECOND_MS, 1, order, sends)
+    assert fit.balance == 0
+
+
+def test_however_long_it_was_none_it_is_known_once_it_is_one() -> None:
+    sends, fit = SentCalls(), BucketFit()
+    for number in range(100 + BALANCE_MAX + SURE):
+        sent_ms = 100 * number
+        order = sends.admission_order(sends.append(sent_ms, 950), sent_ms, sent_ms + 2_000, DELAY_MS)
+        left = 1_000 if number < 100 else CAPACITY - 950
+        fit.observe(Reading(TOKENS, CAPACITY, left, None, SECOND_MS), SECOND_MS, 1, order, sends)
+    assert fit.is_sure

@@ -166,7 +166,7 @@ def test_while_nothing_is_known_of_a_limit_of_another_size_levels_are_remembered
     """Before: each new size of a fixed second that others share was a bucket and two counters for a minute."""
     shown, reading = ShownBucket(1_000, 0, RefillEvidence()), Reading(TOKENS, 1_000, 990, None, None)
     shown.renewals.balance = BALANCE_SURE
-    shown.judge_levels(reading, ORDER, SENDS)
+    shown.judge_levels(reading, ORDER, SENDS, old=False)
     assert shown.renewals.balance == BALANCE_SURE
 
 
@@ -194,7 +194,7 @@ def test_one_counter_is_believed_again_once_levels_of_many_windows_fit_it() -> N
         shown.evidence._named_ms = longest_ms
         shown.evidence.close_phase, shown.renewals.balance = phase, balance
         shown.evidence._believed = RefillPattern(Refill.SLIDING, SECOND_MS)
-        shown.judge_levels(reading, ORDER, SENDS)
+        shown.judge_levels(reading, ORDER, SENDS, old=False)
         assert (Refill.FIXED not in shown.evidence._ruled_out) is believed
         trusted = phase is not None and longest_ms <= SHORT_MS
         assert (shown.renewals.balance > 0) is trusted, "what has marks no more does not begin anew at them"
@@ -205,15 +205,25 @@ def test_a_bucket_that_levels_have_shown_is_given_up_once_they_fit_none() -> Non
     shown, sends = ShownBucket(1_000, 0, RefillEvidence()), SentCalls()
     order = sends.admission_order(sends.append(0, 100), 0, 2_000, 20)
     shown.evidence._named_ms, shown.evidence.fits_bucket = SECOND_MS, True
-    shown.judge_levels(Reading(TOKENS, 1_000, 900, None, SECOND_MS), order, sends)
+    shown.judge_levels(Reading(TOKENS, 1_000, 900, None, SECOND_MS), order, sends, old=False)
     assert shown.evidence.fits_bucket
     for _ in range(SURE // MISFIT_WEIGHT + 1):
         assert shown.evidence.fits_bucket
-        shown.judge_levels(Reading(TOKENS, 1_000, 300, None, SECOND_MS), order, sends)
+        shown.judge_levels(Reading(TOKENS, 1_000, 300, None, SECOND_MS), order, sends, old=False)
     assert not shown.evidence.fits_bucket
     former = shown.fit
     assert former is not None
-    shown.judge_levels(Reading(TOKENS, 1_000, 300, None, SECOND_MS), order, sends)
+    shown.judge_levels(Reading(TOKENS, 1_000, 300, None, SECOND_MS), order, sends, old=False)
     assert former.balance == -MISFIT_WEIGHT, "it is none that may be any"
     shown.change(2_000, 3_000, None)
     assert shown.fit is None
+
+
+@pytest.mark.parametrize(("old", "period_ms"), [(True, SECOND_MS), (False, SHORT_MS + 1)])
+def test_levels_that_may_be_old_and_those_of_longer_windows_fit_nothing(old: bool, period_ms: int) -> None:  # noqa: FBT001
+    shown, sends = ShownBucket(1_000, 0, RefillEvidence()), SentCalls()
+    order = sends.admission_order(sends.append(0, 100), 0, 2_000, 20)
+    shown.evidence._named_ms, shown.evidence.fits_bucket = period_ms, True
+    for _ in range(SURE):
+        shown.judge_levels(Reading(TOKENS, 1_000, 300, None, SECOND_MS), order, sends, old=old)
+    assert shown.evidence.fits_bucket

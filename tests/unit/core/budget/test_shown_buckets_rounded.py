@@ -5,6 +5,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, SECOND_MS
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.rounding import COARSEST_PARTS
+from headrace.broker.core.budget.stated_age import StatedAge
 from tests.unit.core.shown import Limit
 
 SMALL, LARGE = 60_000, 90_000
@@ -61,10 +62,10 @@ def test_a_level_that_stays_while_calls_are_charged_is_rounded() -> None:
     assert [mirror.step for mirror in limit.buckets] == [SMALL // COARSEST_PARTS]
 
 
-def second(calls: int, *, renews: bool = False, forgets_after: int | None = None) -> list[Refill]:
+def second(calls: int, *, renews: bool = False, forgets_after: int | None = None, age_ms: int = 0) -> list[Refill]:
     """How a limit of a second seems to refill after calls that use most of it, in tenths and whole seconds.
 
-    `renews`: it is a counter that begins anew each second.
+    `renews`: it is a counter that begins anew each second. `age_ms`: levels have proved to be so old.
     """
     limit, level, capacity, now_ms, refills = Limit(), 10_000, 10_000, 0, list[Refill]()
     for number in range(calls):
@@ -72,6 +73,9 @@ def second(calls: int, *, renews: bool = False, forgets_after: int | None = None
         begins = (now_ms + passed_ms) // SECOND_MS > now_ms // SECOND_MS
         level = (capacity if begins else level) if renews else min(capacity, level + passed_ms * capacity // SECOND_MS)
         level, now_ms = level - amount, now_ms + passed_ms
+        if age_ms:
+            limit.buckets._shown._age = age = StatedAge(limit.sends)
+            age.ms = age_ms
         limit.show(limit.send(amount, now_ms), capacity - level // 1_000 * 1_000, SECOND_MS, capacity)
         if number == forgets_after:
             limit.buckets.judge_anew(now_ms)
@@ -92,3 +96,7 @@ def test_once_calls_are_charged_by_another_law_it_is_known_by_new_levels_alone()
     assert refills[200] is Refill.BUCKET
     assert Refill.SLIDING in refills[201:]
     assert refills[-1] is Refill.BUCKET
+
+
+def test_levels_that_may_be_old_tell_nothing_of_a_second() -> None:
+    assert second(200, age_ms=500)[-1] is Refill.SLIDING

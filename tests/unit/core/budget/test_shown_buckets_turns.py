@@ -4,6 +4,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS
 from headrace.broker.core.answers.refill_detection import Refill
+from headrace.broker.core.budget.bucket_fit import BucketFit
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.shown_bucket import RETURNED_SOON_MS
 from headrace.broker.core.budget.shown_buckets import TURNS_MAX, TURNS_UNSHOWN_MS
@@ -76,10 +77,13 @@ def test_what_levels_have_told_of_renewals_is_told_of_the_one_that_showed_them()
     limit = Limit()
     limit.show(limit.send(100, 0), 100, 100)
     headers = limit.buckets._shown._headers
-    next(iter(headers.values())).renewals.balance = -7
+    first = next(iter(headers.values()))
+    first.renewals.balance = -7
     limit.show(limit.send(100, 200), 100, 50, 2 * CAPACITY)
+    first.fit = BucketFit(known=True)
     limit.show(limit.send(100, 400), 200, 100)
     assert {header.capacity: header.renewals.balance for header in headers.values()} == {CAPACITY: -7, 2 * CAPACITY: 0}
+    assert {header.fit for header in headers.values()} == {None}
 
 
 def test_a_limit_that_is_raised_is_one_bucket() -> None:

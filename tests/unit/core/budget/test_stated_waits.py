@@ -212,6 +212,15 @@ def test_a_short_wait_of_another_length_is_that_of_another_limit() -> None:
     assert late.refuse(SOON_MS).rests == [SOON_MS]
 
 
+def test_waits_of_a_few_milliseconds_are_as_long_as_the_least_that_is_kept() -> None:
+    assert Row().refuse(1, times=4).admit().refuse(SOON_MS).rests[0] > SOON_MS
+
+
+def test_a_short_wait_amid_long_ones_is_not_lengthened() -> None:
+    row = Row().refuse(SOON_MS, times=4).admit().refuse(LONG_MS)
+    assert row.refuse(SOON_MS).rests[-1] == SOON_MS
+
+
 def test_a_short_wait_is_lengthened_by_no_more_than_the_longest_back_off() -> None:
     row = Row().refuse(SOON_MS, times=9).admit().refuse(SOON_MS)
     assert row.rests == [SOON_MS + BACKOFF_MAX_MS]
