@@ -53,6 +53,11 @@ SHARE_STEP_PPM: Final = 5_000
 SHARE_STEP_CALLS: Final = 50
 SHARE_STEP_MIN_MS: Final = 2_500
 SHARE_STEP_MAX_MS: Final = 30_000
+SHARE_STEPS_SMALL: Final = 6
+SHARE_DOUBLED_MAX: Final = 3
+LET_THROUGH_MS: Final = 8_000
+LET_THROUGH_MAX_MS: Final = 60_000
+LET_THROUGH_PPM: Final = 950_000
 HASTENED_EVERY_MS: Final = 2_500
 HASTENED_PARTS: Final = 8
 HASTENED_MAX_PPM: Final = 16 * PPM
@@ -89,6 +94,9 @@ class BurstControl:
         self._changed_ms = now_ms
         self._cut_ms = now_ms - 1  # when the share was cut, or the pace was lowered
         self._paid = 0  # calls since the share was changed
+        self._steps_taken = 0  # by which the share was restored since the last cut
+        self._spent = 0  # tokens, less those of refused calls
+        self._refusals: deque[tuple[int, int]] | None = None  # of the rate: when, and what had been spent by then
         self._deeper_us = 0  # when the next call may exceed the deepest depth so far
         self._ceiling_set_ms = now_ms  # when the ceiling was last set by a refusal
         self._lower_by = 1  # parts of the ceiling to take off at the next refusal below it
@@ -105,6 +113,9 @@ class BurstControl:
     def adopt_capacity(self, capacity: int, period_ms: int, now_ms: int) -> None:
         """Adopt another size of the bucket that this one is kept in step with."""
         if capacity != self._capacity or period_ms != self._period_ms:
+            if self.share_ppm < PPM:  # refusals have told of a rate, and not of a part of what is believed
+                spent, believed = self.share_ppm * self._capacity * period_ms, capacity * self._period_ms
+                self.share_ppm = min(PPM, max(self.share_ppm, spent // max(1, believed)))
             self._capacity, self._period_ms = capacity, period_ms
             self._resize(now_ms)
 
@@ -131,6 +142,7 @@ class BurstControl:
         """Spend; return the depth afterwards, which identifies the call if it is refused."""
         self._settle(now_ms)
         self._paid += 1
+        self._spent += amount
         trials = self._on_trial
         capacity = self._bucket.capacity
         if self._least is not None:
@@ -149,6 +161,7 @@ class BurstControl:
     def refund(self, amount: int, now_ms: int) -> None:
         """Give back a call that was refused and not charged."""
         self._bucket.pay(-amount, now_ms)
+        self._spent -= amount
 
     def correct(self, excess: int, sent_ms: int, now_ms: int) -> None:
         """Give back what a call paid beyond its charge when it was sent, or take what it paid too little.
@@ -221,9 +234,23 @@ class BurstControl:
             self._ceiling_set_ms = now_ms
             self.tolerated_burst = min(self.tolerated_burst, self.ceiling)
         elif sent_ms > self._cut_ms:  # a call sent earlier is refused for what the last cut has mended
-            self._paid, self._cut_ms = 0, now_ms
-            self.share_ppm = max(SHARE_MIN_PPM, self.share_ppm * SHARE_CUT_PPM // PPM)
+            self._paid = self._steps_taken = 0
+            self._cut_ms = now_ms
+            cut_ppm = max(SHARE_MIN_PPM, self.share_ppm * SHARE_CUT_PPM // PPM)
+            self.share_ppm = max(cut_ppm, min(self.share_ppm, self._let_through_ppm(now_ms)))
             self._resize(now_ms)
+
+    def _let_through_ppm(self, now_ms: int) -> int:
+        """Return the part of the rate that was let through between two refusals, less a margin; 0 if not known."""
+        refusals = self._refusals = deque() if self._refusals is None else self._refusals
+        while len(refusals) > 1 and refusals[1][0] <= now_ms - LET_THROUGH_MS:
+            refusals.popleft()
+        refusals.append((now_ms, self._spent))
+        since_ms, spent = refusals[0]
+        took_ms = now_ms - since_ms
+        if not LET_THROUGH_MS <= took_ms <= LET_THROUGH_MAX_MS:
+            return 0
+        return (self._spent - spent) * self._period_ms * LET_THROUGH_PPM // (took_ms * self._capacity)
 
     def take_back_cuts(self, now_ms: int) -> None:
         """Spend the whole rate again: the refusals for which it was cut have another explanation."""
@@ -261,7 +288,9 @@ class BurstControl:
             steps = self._steps(now_ms - self._changed_ms)
             if steps:
                 self._changed_ms, self._paid = now_ms, 0
-                self.share_ppm = min(PPM, self.share_ppm + steps * SHARE_STEP_PPM)
+                self._steps_taken += steps
+                times = 1 << min(SHARE_DOUBLED_MAX, max(0, self._steps_taken - SHARE_STEPS_SMALL))
+                self.share_ppm = min(PPM, self.share_ppm + steps * times * SHARE_STEP_PPM)
                 self._resize(now_ms)
         elif now_ms - self._changed_ms >= RISE_AFTER_MS:
             self._changed_ms = now_ms

@@ -1,8 +1,11 @@
 """What a refusal tells of how much may be spent at once."""
 
+from itertools import pairwise
+
 import pytest
 
 from headrace.broker.core.budget.burst_control import (
+    LET_THROUGH_PPM,
     RISE_AFTER_MS,
     SHALLOW_MS,
     SHARE_CUT_PPM,
@@ -10,7 +13,10 @@ from headrace.broker.core.budget.burst_control import (
     SHARE_STEP_CALLS,
     SHARE_STEP_MAX_MS,
     SHARE_STEP_MIN_MS,
+    SHARE_STEP_PPM,
+    SHARE_STEPS_SMALL,
     SILENCE_MS,
+    BurstControl,
 )
 from headrace.broker.core.units import PPM
 from tests.unit.core.spreads import FIRST, refused_deep, refused_shallow, spread
@@ -259,3 +265,49 @@ def test_where_a_bound_is_known_what_was_spent_counts_whoever_else_spends(
     known.restart(0, 100)
     assert known.payable_at(100, 100) == 100
     assert known.payable_at(101, 100) == 101
+
+
+def cut(known: BurstControl, times: int) -> None:
+    for number in range(times):
+        known.record_refusal(100, 100, 1_000 * number + 50, 1_000 * number + 100)
+
+
+def test_what_refusals_have_told_of_the_rate_is_kept_where_that_is_believed_to_be_lower() -> None:
+    """Before: it was cut to half at twice the true rate, and to half of the true one once that was known (97306)."""
+    known = BurstControl(60_000, 30_000, 0)
+    cut(known, 5)
+    before_ppm = known.share_ppm
+    known.adopt_capacity(60_000, 60_000, 6_000)
+    assert known.share_ppm == min(PPM, 2 * before_ppm)
+    known = BurstControl(60_000, 60_000, 0)
+    cut(known, 5)
+    known.adopt_capacity(66_000, 60_000, 6_000)
+    assert known.share_ppm == before_ppm, "a higher rate takes nothing back"
+    known.adopt_capacity(60_000, 60_000, 6_000)
+    assert known.share_ppm == before_ppm * 66_000 // 60_000
+
+
+def test_the_rate_is_cut_no_further_than_to_what_was_let_through_between_two_refusals() -> None:
+    known = BurstControl(60_000, 60_000, 0)
+    for second in range(40):  # nine tenths of the rate pass, and a call is refused every other second
+        at_ms = 1_000 * second
+        for tenth in range(10):
+            known.pay(90, at_ms + 100 * tenth)
+        if second % 2:
+            known.record_refusal(known.pay(100, at_ms + 920), 100, at_ms + 920, at_ms + 950)
+            known.refund(100, at_ms + 950)
+    assert known.share_ppm == pytest.approx(0.9 * LET_THROUGH_PPM, rel=0.02)
+
+
+def test_a_share_is_regained_in_ever_larger_steps_once_calls_have_made_up_for_a_cut() -> None:
+    known = BurstControl(60_000, 60_000, 0)
+    cut(known, 20)
+    regained, at_ms = [known.share_ppm], 20_000
+    for _ in range(SHARE_STEPS_SMALL + 4):
+        for _ in range(SHARE_STEP_CALLS):
+            known.pay(1, at_ms)
+        at_ms += SHARE_STEP_MIN_MS
+        known.pay(1, at_ms)
+        regained.append(known.share_ppm)
+    steps = [(after - before) // SHARE_STEP_PPM for before, after in pairwise(regained)]
+    assert steps == [1] * SHARE_STEPS_SMALL + [2, 4, 8, 8]
