@@ -48,6 +48,7 @@ class DebitSpan:
         remaining: The server's figure at the end.
         predicted: Returns a column's lowest and highest prediction; must be called before the next debit.
         step: The figures at both ends are rounded to multiples of it.
+        bounds: It only bounds what was charged: a law that charges less may be right, others may have taken the rest.
     """
 
     start: int
@@ -56,6 +57,7 @@ class DebitSpan:
     remaining: int
     predicted: Callable[[int], tuple[int, int]]
     step: int = 1
+    bounds: bool = False
 
     def excess(self, column: int) -> int:
         """Return how many tokens more than the server a column charges; negative: fewer; 0: it may be right."""
@@ -63,7 +65,7 @@ class DebitSpan:
         slack = ROUNDING_TOKENS * self.calls + self.step - 1
         if high + slack < self.remaining:
             return self.remaining - high
-        if low - slack > self.remaining:
+        if low - slack > self.remaining and not self.bounds:
             return self.remaining - low
         return 0
 
@@ -219,7 +221,8 @@ class DebitHistory:
             whole, is_loose = list(self._counted(end, capacity, self._pattern, delay_ms)), self._pattern.loose
             if self._pattern.refill is Refill.TWO and not is_loose and not any(map(self._is_explained, whole)):
                 is_loose = True  # a charge that no law gives refutes none: all would be given up for the recorded one
-                whole = list(self._counted(end, capacity, replace(self._pattern, loose=True), delay_ms))
+                loosely = self._counted(end, capacity, replace(self._pattern, loose=True), delay_ms)
+                whole = [replace(span, bounds=True) for span in loosely]
             yield from whole
             if is_loose:
                 return

@@ -10,6 +10,7 @@ more than the server did, or less. A law is *refuted* when at least half of its 
   clearly worse than another. Few pieces count, the last ones most: a law that changes is noticed within three, or at
   the first refusal that names its own charge.
 - Where no law is supported, because none fits or because a server states nothing, the law that was recorded of OpenAI.
+  So where the evidence has told nothing against it, and many answers since have told nothing more.
   Such a server refutes nothing, and the dearest law would leave most of its quota unused for ever; its refusals are
   answered by waiting, which is right for any law.
 
@@ -106,14 +107,22 @@ class LawEvidence:
     def record_silence(self) -> None:
         """Record an answer that is no evidence."""
         self._silent += 1
-        if self.believed is None and self._silent >= SILENT_ANSWERS_MAX:
+        if self._silent >= SILENT_ANSWERS_MAX and self.believed is not self._recorded and self._fits_recorded():
             self.believed = self._recorded
+
+    def _fits_recorded(self) -> bool:
+        """Return whether the recorded law fits all that is known as well as the believed one, if there is one."""
+        if self.believed is None:
+            return True
+        recorded, believed = self._laws.index(self._recorded), self._laws.index(self.believed)
+        return self._supported(recorded) and self._misfit_ppm[recorded] <= self._misfit_ppm[believed]
 
     def _weigh(self, excesses: Sequence[int | None], costs: Sequence[int], weight: int) -> None:
         fits = 0 in excesses
         believed = self._laws.index(self.believed) if self.believed is not None else None
         explained = believed is not None and excesses[believed] == 0
         self.pieces += 1
+        self._silent = 0
         for _ in range(weight if weight == 1 else weight * self._memory // MEMORY):
             for index, excess in enumerate(excesses):
                 if excess == 0 and explained and index != believed:

@@ -191,11 +191,14 @@ class Tariff:
         """Return what headers state of the tokens, of the first period if there are several.
 
         Those of a nearly full bucket do not show its period, and those of a window compute to any; many together do.
+        None where the period is not known yet, and longer than is assumed: no level tells a charge then.
         """
         for reading in verdict.readings:
             if reading.metric is LimitMetric.TOKENS and self.capacity in {None, reading.capacity}:
                 known_ms = None if self._pattern is None or reading.named else self._pattern.period_ms
                 self._period_ms = known_ms or reading.period_ms or self._period_ms
+                if (reading.full_in_ms or 0) > self._period_ms:
+                    return None
                 return Remaining(reading.remaining, reading.capacity, self._period_ms)
         return None
 

@@ -129,3 +129,24 @@ def test_an_inherited_factor_that_explains_charges_stays_and_has_their_law() -> 
     factor = PriceFactor(None, 1_700_000)
     assert not any(learned(factor, 1.7))
     assert (factor.law, factor.ppm) == (1, 1_700_000)
+
+
+def test_a_factor_that_two_laws_fit_at_first_becomes_that_of_the_one_that_goes_on_to_fit() -> None:
+    """Before: it stayed that of a law a token off, and a large charge then told the wrong law (seed 97025)."""
+    factor = PriceFactor()
+    for tokens, requested in (((413, 414), 534), ((484, 485), 626), ((362, 363), 468)):
+        factor.record(tokens, requested)
+    assert factor.law == 0
+    assert factor.record((300, 177), 228)
+    assert factor.law == 1
+    assert factor.ppm == pytest.approx(1.29 * PPM, rel=0.001)
+    assert not factor.record((711, 712), 918)
+    assert factor.applied(712) == pytest.approx(918, abs=1)
+
+
+def test_a_factor_that_changes_is_told_by_the_last_charges() -> None:
+    factor = PriceFactor()
+    for _ in range(3):
+        learned(factor, 1.3)
+    learned(factor, 1.6)
+    assert factor.ppm == pytest.approx(1.6 * PPM, rel=0.003)

@@ -182,3 +182,18 @@ def test_what_two_counters_count_refutes_no_law_where_none_gives_the_charge() ->
         shown = spans(course, 240)
         assert all(span.excess(0) == 0 for span in shown)
         assert (shown[0].predicted(0)[1] - shown[0].predicted(0)[0] < 1_000) is predicted
+
+
+def test_what_others_take_of_two_counters_supports_no_dearer_law() -> None:
+    """Before: where no law gave the charge, the dearest fitted, and half of the limit stayed unused (seed 97474)."""
+    course = DebitHistory(2)
+    course.refill_by(RefillPattern(Refill.TWO, MINUTE, MARK))
+    for number in range(300):
+        course.debit(number * 500, (800, 400))
+    ours = 400 * 60 + 400 * 120 // 2
+    course.observe(240, CAPACITY - ours - ours // 5)
+    [span] = spans(course, 240)
+    assert [span.excess(column) for column in (0, 1)] == [0, 0]
+    course.observe(240, 2_000)  # more than all calls of two minutes took by the cheaper law
+    [span] = spans(course, 240)
+    assert span.excess(1) == 0

@@ -245,3 +245,24 @@ def test_without_a_belief_or_an_alternative_a_restart_changes_none() -> None:
     only = LawEvidence((Law.EMBEDDINGS,), Law.CHAT_2025)
     only.restart()
     assert only.believed is Law.EMBEDDINGS
+
+
+def silent(made: LawEvidence, answers: int) -> Law | None:
+    for _ in range(answers):
+        made.record_silence()
+    return made.believed
+
+
+def test_where_all_that_is_known_fits_the_recorded_law_too_silence_leads_to_it() -> None:
+    """Before: one first answer that three laws fitted made calls pay the dearest for good (seed 97214)."""
+    made = evidence()
+    assert weighed(made, (0, 0, 0, 90)) is Law.CHAT_LEGACY
+    assert silent(made, SILENT_ANSWERS_MAX - 1) is Law.CHAT_LEGACY
+    assert silent(made, 1) is Law.CHAT_2025
+    told = evidence()
+    weighed(told, (0, 50, 50, 50))
+    assert silent(told, 2 * SILENT_ANSWERS_MAX) is Law.CHAT_LEGACY, "the recorded law does not fit"
+    halting = evidence()
+    for _ in range(4):
+        weighed(halting, (0, 0, 0, 90))
+        assert silent(halting, SILENT_ANSWERS_MAX - 1) is Law.CHAT_LEGACY, "each piece begins the silence anew"

@@ -7,6 +7,7 @@ import pytest
 from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, SECOND_MS, LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
 from headrace.broker.core.endpoints import Law
+from headrace.broker.core.pricing.law_identification import Remaining
 from headrace.broker.core.pricing.laws import RequestSize, prices
 from headrace.broker.core.pricing.tariff import Tariff
 from tests.unit.core.specimens import verdict
@@ -53,3 +54,15 @@ def test_a_period_that_the_header_names_is_that_of_its_limit(*, named: bool, law
         tariff.record_send(attempt, ASKED, SECOND_MS * attempt)
         tariff.observe(attempt, replace(verdict(), readings=(reading,)), None, SECOND_MS * attempt + 500)
     assert tariff.laws() == {CHAT: law}
+
+
+def test_a_limit_that_takes_longer_to_refill_than_is_assumed_tells_no_charge_until_its_period_is_known() -> None:
+    """Before: a minute's refill was expected of an hour's limit, and the dearest law explained its level (96010)."""
+    tariff = Tariff()
+    slow = Reading(LimitMetric.TOKENS, 4_584_463, 4_355_237, None, 3_408_000)
+    assert tariff._remaining(replace(verdict(), readings=(slow,))) is None
+    quick = replace(slow, full_in_ms=3_000)
+    assert tariff._remaining(replace(verdict(), readings=(quick,))) == Remaining(4_355_237, 4_584_463, 60_000)
+    known = replace(slow, period_ms=3_600_000)
+    assert tariff._remaining(replace(verdict(), readings=(known,))) == Remaining(4_355_237, 4_584_463, 3_600_000)
+    assert tariff._remaining(replace(verdict(), readings=(slow,))) is not None
