@@ -40,6 +40,7 @@ class ShownBucket:
         states_period: Answers have shown its period; otherwise that is assumed.
         renewals: Whether it begins anew at marks, as the levels of a short window tell.
         fit: Whether the levels of a short window are those of a bucket; None: there were none.
+        took_turns_with: The bucket that was shown by turns with it, until no answer showed that for long.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class ShownBucket:
         "rounding",
         "shown_ms",
         "states_period",
+        "took_turns_with",
     )
 
     def __init__(self, capacity: int, now_ms: int, evidence: RefillEvidence) -> None:
@@ -75,6 +77,7 @@ class ShownBucket:
         self.rounding: Rounding | None = None
         self.renewals = self.former_renewals = RenewalBalance()
         self.fit: BucketFit | None = None
+        self.took_turns_with: ShownBucket | None = None
 
     def forget_levels(self) -> None:
         """Forget what levels have told of its renewal: they were compared with charges that were none."""
@@ -108,6 +111,13 @@ class ShownBucket:
             step = 1 if self.rounding is None else self.rounding.step
             self.fit.observe(reading, evidence.window_ms, step, order, sends)
             evidence.fits_bucket = self.fit.is_sure
+
+    def learn_step(self, reading: Reading, mirror: AnyMirror, order: AdmissionOrder, sends: SentCalls) -> None:
+        """Learn how figures are rounded, for its mirror; one figure tells nothing."""
+        if self.rounding is not None:
+            amounts = sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
+            self.rounding.observe(reading.remaining, *amounts, used=reading.capacity - reading.remaining)
+            mirror.step = self.rounding.step
 
     @property
     def begins_anew(self) -> bool:

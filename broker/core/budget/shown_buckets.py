@@ -104,7 +104,7 @@ class ShownBuckets:
                 header.known, header.made = pattern, self._mirrors.made
         if header.has_not_begun_anew(reading, order, self._sends, estimates=self._estimates):
             return self._disprove(mirror, reading.remaining - later, order)
-        self._round(header, reading, mirror, order)
+        header.learn_step(reading, mirror, order, self._sends)
         if header.states_period and reading.metric is LimitMetric.TOKENS and mirror.period_ms <= MINUTE_MS:
             self._age = self._age or StatedAge(self._sends)
             self._age.observe(reading, order, mirror)
@@ -115,12 +115,6 @@ class ShownBuckets:
         if isinstance(mirror, TwoCounterMirror):
             mirror.hear(pattern, reading.full_in_ms)
         return self.correct(mirror, reading.capacity, reading.remaining - later, order)
-
-    def _round(self, header: ShownBucket, reading: Reading, mirror: AnyMirror, order: AdmissionOrder) -> None:
-        if header.rounding is not None:
-            amounts = self._sends.amounts[reading.metric][order.index : order.index + 1] if order.index >= 0 else ()
-            header.rounding.observe(reading.remaining, *amounts, used=reading.capacity - reading.remaining)
-            mirror.step = header.rounding.step
 
     @property
     def age_ms(self) -> int:
@@ -134,10 +128,9 @@ class ShownBuckets:
     def _header_of(self, reading: Reading, order: AdmissionOrder, *, project: bool) -> ShownBucket:
         """Return the bucket that a reading is of.
 
-        A server may show the one of its buckets that is emptiest. So a capacity that comes back soon, or again and
-        again, each time in the answer to a call that was sent when the other one had been shown, is that of another
-        bucket; so is one that takes longer to refill than the known one at once. Each is kept while it is shown now
-        and then.
+        A server may show its emptiest bucket. So a capacity that comes back soon, or again and again, each time in the
+        answer to a call sent when the other one had been shown, is that of another bucket; so is one that takes longer
+        to refill than the known one at once. Each is kept while it is shown now and then.
         """
         name = self._name(reading, project=project)
         self._record_turn(name, reading.capacity, order.now_ms)
@@ -151,6 +144,8 @@ class ShownBuckets:
             header.rounding = Rounding()
         if header.capacity == reading.capacity or order.sent_ms < header.changed_ms:
             return header
+        if (other := header.took_turns_with) is not None and other.capacity == reading.capacity:
+            return self._resume_turns(name, header, other, order.now_ms)
         if not (header.is_outlasted_by(reading) or header.has_returned(reading.capacity, order.now_ms)):
             is_other = reading.capacity * FAR_PARTS <= header.capacity
             header.change(reading.capacity, order.now_ms, self._no_evidence() if is_other else None)
@@ -201,6 +196,16 @@ class ShownBuckets:
         self._turns[name] = (*self._turns.get(name, ()), header.capacity, capacity)
         self._choose_tokens()
 
+    def _resume_turns(self, name: _Name, header: ShownBucket, other: ShownBucket, now_ms: int) -> ShownBucket:
+        """Let a bucket take turns with the `other` again, which no answer had shown for long."""
+        del self._headers[name, None]
+        self._headers |= {(name, each.capacity): each for each in (header, other)}
+        self._turns[name] = header.capacity, other.capacity
+        other.mirror = other.guessed = other.known = header.took_turns_with = None
+        header.shown_ms = other.shown_ms = now_ms
+        self._choose_tokens()
+        return other
+
     def _record_turn(self, name: _Name, shown: int, now_ms: int) -> None:
         """Record which of those that come by turns an answer shows; drop those that no answer shows any more."""
         turns = self._turns.get(name, ())
@@ -220,12 +225,11 @@ class ShownBuckets:
         left = tuple(capacity for capacity in turns if (name, capacity) in self._headers)
         self._turns[name] = left
         if len(left) == 1 and (name, None) not in self._headers:  # which may have another size from now on
-            self._headers[name, None] = self._headers.pop((name, left[0]))
-            left = ()
+            header = self._headers[name, None] = self._headers.pop((name, left[0]))
+            header.took_turns_with, left = gone[-1], ()
         if not left:
             del self._turns[name]
-        former = [header.mirror for header in gone]
-        self._mirrors.keep(lambda mirror: all(mirror is not each for each in former) or self.shows(mirror))
+        self._mirrors.keep(lambda mirror: all(mirror is not each.mirror for each in gone) or self.shows(mirror))
         self._choose_tokens()
 
     def _choose_tokens(self) -> None:
@@ -335,7 +339,7 @@ class ShownBuckets:
                 return self._exchange(header, bucket)
             header.mirror = bucket
             return bucket
-        if shown is not None and _matches(shown, pattern):
+        if shown is not None and shown.refill is pattern.refill and alike(pattern.period_ms, shown.period_ms):
             return shown if self._mirrors.is_alone(shown) or not self._twins(shown) else self._exchange(header, shown)
         mirror: AnyMirror
         if pattern.refill is BUCKET:
@@ -394,7 +398,3 @@ class ShownBuckets:
             and same_rate(other, mirror)
             and all(other is not one for one in shown)
         ]
-
-
-def _matches(mirror: AnyMirror, pattern: RefillPattern) -> bool:
-    return mirror.refill is pattern.refill and alike(pattern.period_ms, mirror.period_ms)

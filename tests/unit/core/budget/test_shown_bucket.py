@@ -4,6 +4,7 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, TOKENS, Reading
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill, RefillEvidence, RefillPattern
+from headrace.broker.core.answers.rounding import Rounding
 from headrace.broker.core.answers.window_phase import Phase
 from headrace.broker.core.budget.bucket_fit import MISFIT_WEIGHT, SURE
 from headrace.broker.core.budget.bucket_mirror import Mirror
@@ -227,3 +228,19 @@ def test_levels_that_may_be_old_and_those_of_longer_windows_fit_nothing(old: boo
     for _ in range(SURE):
         shown.judge_levels(Reading(TOKENS, 1_000, 300, None, SECOND_MS), order, sends, old=old)
     assert shown.evidence.fits_bucket
+
+
+def test_the_rounding_of_its_figures_is_that_of_its_mirror() -> None:
+    sends = SentCalls()
+    bucket, mirror = ShownBucket(CAPACITY, 0, RefillEvidence()), Mirror(TOKENS, CAPACITY, MINUTE_MS, 0)
+    numbers = [sends.append(1_000 * call, 437, None, None) for call in range(40)]
+    for call, number in enumerate(numbers):
+        order = sends.admission_order(number, 1_000 * call, 1_000 * call + 200, 25)
+        rounded = (CAPACITY - 437 * (call + 1)) // 6_000 * 6_000
+        bucket.learn_step(Reading(TOKENS, CAPACITY, rounded, MINUTE_MS), mirror, order, sends)
+        assert call or mirror.step == 1
+        bucket.rounding = bucket.rounding or Rounding()
+    assert mirror.step == 6_000
+    unknown = sends.admission_order(-1, 0, 41_000, 25)
+    bucket.learn_step(Reading(TOKENS, CAPACITY, 0, MINUTE_MS), mirror, unknown, sends)
+    assert mirror.step == 6_000

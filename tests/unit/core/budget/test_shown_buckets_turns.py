@@ -230,3 +230,14 @@ def test_no_more_buckets_are_shown_by_turns_than_servers_have() -> None:
     assert len(limit.sizes()) <= TURNS_MAX + 2
     assert (CAPACITY + 2 * turn, MINUTE_MS) in limit.sizes()
     assert (CAPACITY, MINUTE_MS) not in limit.sizes()
+
+
+def test_a_bucket_that_was_not_shown_for_long_takes_turns_again_at_once() -> None:
+    """Before: a window of a minute held what one of 6 s does, once a minute's had been shown alone (seed 97121)."""
+    limit = Limit()
+    shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 2 * CAPACITY, CAPACITY)
+    shown(limit, CAPACITY, from_ms=1_000 + TURNS_UNSHOWN_MS)
+    assert limit.sizes() == [(CAPACITY, MINUTE_MS)]
+    shown(limit, 2 * CAPACITY, from_ms=RETURNED_SOON_MS + 20_000 + TURNS_UNSHOWN_MS)
+    assert sorted(size for size, _ in limit.sizes()) == [CAPACITY, 2 * CAPACITY]
+    assert limit.buckets.token_capacity == CAPACITY
