@@ -4,7 +4,8 @@ Headers and refusals correct the mirror, and a limit that has become too small f
 no later answer would correct that. A broken gateway could thus end a limit for good. So
 
 - a size that differs from the believed one by more than `JUMP_TIMES` is believed when a second consecutive answer
-  states the same: a limit that was truly raised or cut says so in every answer;
+  states the same: a limit that was truly raised or cut says so in every answer. The headers of answers and the messages
+  of refusals that state a smaller size count apart: they may describe different limits;
 - a new size of tokens that the call did not fit is not believed, however often it comes: an admitted call shows that it
   is false, and a refused one would have been called too large;
 - a size of tokens that only refusals, or a predecessor, have *said* slows calls down, and fails no request: neither as
@@ -39,6 +40,8 @@ _APART_MS: Final = frozenset({SECOND_MS, HOUR_MS, DAY_MS, MONTH_MS})
 
 Bucket = tuple[LimitMetric, int | None, bool]
 """A metric, its period unless that is a minute or unknown, and whether it is a project's."""
+_Said = tuple[Bucket, bool]
+"""A bucket, and whether the message of a refusal has stated it, and not headers."""
 
 
 class SizeCredence:
@@ -52,9 +55,9 @@ class SizeCredence:
     def __init__(self, proven: Collection[int | None] = ()) -> None:
         """`proven`: sizes of tokens that the operator has stated, which need no proof."""
         self._proven = proven
-        self._believed: dict[Bucket, int] = {}
-        self._claimed: dict[Bucket, int] = {}
-        self._unproven: dict[Bucket, int | None] = {}  # the size believed before; None: none
+        self._believed: dict[_Said, int] = {}
+        self._claimed: dict[_Said, int] = {}
+        self._unproven: dict[_Said, int | None] = {}  # the size believed before; None: none
         self.unproven_sizes: frozenset[int] = frozenset()
         self.disproved: dict[int, int | None] = {}
 
@@ -63,7 +66,9 @@ class SizeCredence:
         if capacity in self._proven:
             return
         bucket = TOKENS, period_ms if period_ms in _APART_MS else None, project
-        self._believed[bucket], self._unproven[bucket] = capacity, None
+        for known in (self._believed, self._unproven):
+            known.pop((bucket, True), None)
+        self._believed[bucket, False], self._unproven[bucket, False] = capacity, None
         self._list_unproven()
 
     def believable(self, verdict: Verdict, least: Callable[[], int]) -> Verdict:
@@ -86,7 +91,7 @@ class SizeCredence:
         if verdict.side_readings:
             verdict = replace(verdict, side_readings=self._believable_beside(verdict, least))
         if stated is not None and not self.believes(
-            (stated.metric, stated.period_ms, stated.project), stated.capacity, least, admitted=admitted
+            (stated.metric, stated.period_ms, stated.project), stated.capacity, least, admitted=admitted, named=True
         ):
             return replace(verdict, readings=kept, snapshot=None)
         return verdict if len(kept) == len(verdict.readings) else replace(verdict, readings=kept)
@@ -103,29 +108,35 @@ class SizeCredence:
             ]
         )
 
-    def believes(self, bucket: Bucket, capacity: int, least: Callable[[], int], *, admitted: bool) -> bool:
+    def believes(
+        self, bucket: Bucket, capacity: int, least: Callable[[], int], *, admitted: bool, named: bool = False
+    ) -> bool:
         """Return whether a size is believed that the answer to a call states.
 
-        `least` returns the least charge of the call, `admitted`: it was admitted.
+        `least` returns the least charge of the call, `admitted`: it was admitted, `named`: a message names the size.
         """
         metric, period_ms, project = bucket
         bucket = metric, period_ms if period_ms in _APART_MS else None, project
-        known = self._believed.get(bucket)
-        if capacity == known and bucket not in self._unproven:
-            self._claimed.pop(bucket, None)
+        named = named and capacity < self._believed.get((bucket, False), 0)
+        said, other = (bucket, named), (bucket, not named)
+        known = self._believed.get(said, self._believed.get(other))
+        if capacity == known and said not in self._unproven and other not in self._unproven:
+            self._claimed.pop(said, None)
             return True
         if metric is TOKENS and capacity < least():
             return capacity == known  # a size that is believed anyway: the answer's level counts
         near = known is None or (known <= capacity * JUMP_TIMES and capacity <= known * JUMP_TIMES)
-        if not near and not (admitted and bucket in self._unproven) and self._claimed.get(bucket) != capacity:
-            self._claimed[bucket] = capacity
+        if not near and not (admitted and said in self._unproven) and self._claimed.get(said) != capacity:
+            self._claimed[said] = capacity
             return False
-        self._believed[bucket] = capacity
-        self._claimed.pop(bucket, None)
+        self._believed[said] = capacity
+        self._claimed.pop(said, None)
         if admitted or capacity in self._proven:
-            self._unproven.pop(bucket, None)
+            self._unproven.pop(said, None)
+            if self._believed.get(other) == capacity:
+                self._unproven.pop(other, None)
         elif capacity != known:
-            self._unproven.setdefault(bucket, known)
+            self._unproven.setdefault(said, known)
         self._list_unproven()
         return True
 
@@ -133,16 +144,16 @@ class SizeCredence:
         """Remove unproven sizes smaller than an admitted call: no bucket that it was taken from is smaller than it."""
         self.disproved = {}
         if admitted:
-            false = [bucket for bucket in self._unproven if bucket[0] is TOKENS and self._believed[bucket] < least()]
-            for bucket in false:
-                former = self._unproven.pop(bucket)
-                self.disproved[self._believed.pop(bucket)] = former
+            false = [said for said in self._unproven if said[0][0] is TOKENS and self._believed[said] < least()]
+            for said in false:
+                former = self._unproven.pop(said)
+                self.disproved[self._believed.pop(said)] = former
                 if former is not None:
-                    self._believed[bucket] = former
+                    self._believed[said] = former
             self._list_unproven()
 
     def _list_unproven(self) -> None:
-        self.unproven_sizes = frozenset([self._believed[bucket] for bucket in self._unproven if bucket[0] is TOKENS])
+        self.unproven_sizes = frozenset([self._believed[said] for said in self._unproven if said[0][0] is TOKENS])
 
 
 def _nothing() -> int:

@@ -203,3 +203,24 @@ def test_a_size_that_only_refusals_of_a_project_have_said_fails_nothing() -> Non
     assert credence.unproven_sizes == {700}
     assert credence.believable(beside(700), lambda: 10).side_readings
     assert credence.unproven_sizes == frozenset()
+
+
+def test_a_limit_that_refusals_name_is_believed_beside_a_far_larger_one_that_headers_show() -> None:
+    """Before: each answer that showed a day's limit made refusals that named a minute's look like a slip (97016)."""
+    credence = knowing(14_862_295)
+    assert credence.believable(stated(546_000), lambda: 10).snapshot is None
+    credence.believable(shown(14_862_295), lambda: 10)
+    assert credence.believable(stated(546_000), lambda: 10).snapshot
+    assert credence.believable(shown(14_862_295), lambda: 10).readings
+    assert credence.believable(stated(546_000), lambda: 10).snapshot
+    assert credence.unproven_sizes == {546_000}
+    credence.believable(shown(546_000), lambda: 10)
+    assert credence.believable(shown(546_000), lambda: 10).readings
+    assert credence.unproven_sizes == frozenset()
+
+
+def test_a_far_larger_limit_that_refusals_name_is_not_believed_beside_the_one_that_headers_show() -> None:
+    credence = knowing(5_000)
+    for _ in range(3):
+        assert credence.believable(stated(300_000), lambda: 10).snapshot is None
+        assert credence.believable(shown(5_000), lambda: 10).readings
