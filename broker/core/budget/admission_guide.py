@@ -14,7 +14,8 @@ from headrace.broker.core.answers.refill_detection import BUCKET, Refill
 from headrace.broker.core.answers.verdict import UNSTATED_WAIT_MS, Meaning, Verdict
 from headrace.broker.core.budget.achievement import Bound
 from headrace.broker.core.budget.bucket_set import BucketSet
-from headrace.broker.core.budget.burst_ramp import TAPERED_MS, BurstRamp, is_long, may_join
+from headrace.broker.core.budget.burst_ramp import TAPERED_MS, BurstRamp, is_long
+from headrace.broker.core.budget.calls_foresight import CallsForesight
 from headrace.broker.core.budget.doubted_mirrors import DoubtedMirrors
 from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_list import AnyMirror
@@ -54,6 +55,7 @@ class AdmissionGuide:
         "_credible",
         "_delayed",
         "_doubted",
+        "_foresight",
         "_held_by",
         "_is_guess",
         "_kept",
@@ -87,6 +89,7 @@ class AdmissionGuide:
         self._ramp = BurstRamp(None if known else now_ms)
         self._rate: RateControl | None = None
         self._capacities: dict[tuple[str, bool, Refill, int], int] = {}  # of what the mirrors were judged by
+        self._foresight: CallsForesight | None = None  # until measurements are followed
         self._doubted: DoubtedMirrors | None = None  # until a trial begins
         self._delayed = _NONE_DELAYED  # mirrors whose delay was long, when this was asked last
         self._is_guess = False
@@ -168,6 +171,8 @@ class AdmissionGuide:
                 rate_ms = min(rate_ms, max(mirrored_ms, self._rate.capped_at(paid, now_ms)))
             at_ms = max(self._overloaded_until_ms, rate_ms)
             at_ms = max(at_ms, self._ramp.may_send_at(now_ms))
+            if self._foresight is not None:
+                at_ms = max(at_ms, self._foresight.payable_at(now_ms))
         else:
             at_ms = max(mirrored_ms, self._ramped_at(paid, prices, now_ms)) if believed else mirrored_ms
             if believed and self._rate is not None and self._rate.caps_any:  # no mirror knows of such a window
@@ -193,24 +198,9 @@ class AdmissionGuide:
         if not self._ramp.active(now_ms):
             return now_ms
         bounded = {now_ms < mirror.contested_until_ms for mirror in self._buckets.of(LimitMetric.TOKENS)} == {True}
-        return max(self._ramp.may_send_at(now_ms, bounded=bounded), self._joins_at(paid, prices, now_ms))
-
-    def _joins_at(self, paid: int, prices: Prices | None, now_ms: int) -> int:
-        """Return when a call may follow those without an answer into every limit of `TAPERED_MS` or longer."""
-        unanswered = self._ramp.unanswered(now_ms)
-        calls = unanswered.calls
-        if not calls:
-            return now_ms
-        for mirror in self._buckets:
-            of_calls = mirror.metric is LimitMetric.REQUESTS
-            amount, open_amount = (1, calls) if of_calls else (paid, unanswered.tokens)
-            if is_long(mirror) and not may_join(mirror, amount, open_amount, calls, now_ms):
-                return unanswered.heard_ms
-        if self._ramp.always:
-            for mirror, amount, mean in self._sides.windows(prices, TAPERED_MS):
-                if not may_join(mirror, amount, mean * calls, calls, now_ms):
-                    return unanswered.heard_ms
-        return now_ms
+        windows = self._sides.windows(prices, TAPERED_MS) if self._ramp.always else ()
+        joins_ms = self._ramp.joins_at(paid, self._buckets, windows, now_ms)
+        return max(self._ramp.may_send_at(now_ms, bounded=bounded), joins_ms)
 
     def compare(self, paid: int, now_ms: int, prices: Prices | None = None, reserved_ppm: int = 0) -> bool:
         """Begin a trial of measurements if the mirrors are in doubt; return whether one has begun.
@@ -328,10 +318,15 @@ class AdmissionGuide:
             if stated is not None:
                 self._rate.learn_stated(stated)
             self._rate.record_send(attempt, paid, now_ms)
+        if self.measures:
+            self._foresight = self._foresight or CallsForesight(self._buckets)
+            self._foresight.record_send(attempt, now_ms)
         self._trust.record_send(attempt, paid, now_ms)
 
     def record_end(self, attempt: int, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Record an answer; return whether it is a refusal that has shown a new cap of a span, as others had."""
+        if self._foresight is not None:
+            self._foresight.record_end(attempt, verdict.meaning)
         if verdict.meaning is Meaning.RATE_LIMITED:
             self._record_refusal(attempt, call, verdict, now_ms)
         elif verdict.meaning in ADMITTED:
@@ -384,6 +379,8 @@ class AdmissionGuide:
 
     def record_loss(self, attempt: int, *, sent: bool = True) -> None:
         """Record a call that ended without an answer: if it was `sent`, it may have been admitted."""
+        if self._foresight is not None:
+            self._foresight.record_end(attempt, None)
         if self._rate is not None:
             self._rate.record_loss(attempt)
         if sent:

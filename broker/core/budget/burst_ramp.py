@@ -16,9 +16,10 @@ Towards the end of a window, and in buckets, the tokens without an answer are bo
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.refill_detection import BUCKET
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.rate_control import SILENCE_MS
@@ -124,6 +125,25 @@ class BurstRamp:
         burst = UNANSWERED_PER_ADMITTED * (len(self._lately) - unanswered.calls)
         most = max(first, burst, min(flow, OPENING_CALLS))
         return now_ms if unanswered.calls < most else unanswered.heard_ms
+
+    def joins_at(
+        self, paid: int, mirrors: Iterable[AnyMirror], windows: Iterable[tuple[AnyMirror, int, int]], now_ms: int
+    ) -> int:
+        """Return when a call may follow those without an answer into every limit of `TAPERED_MS` or longer.
+
+        `windows` are those of side limits, each with what the call takes, and what a mean one does.
+        """
+        calls, tokens, heard_ms = self.unanswered(now_ms)
+        if not calls:
+            return now_ms
+        for mirror in mirrors:
+            of_calls = mirror.metric is LimitMetric.REQUESTS
+            amount, open_amount = (1, calls) if of_calls else (paid, tokens)
+            if is_long(mirror) and not may_join(mirror, amount, open_amount, calls, now_ms):
+                return heard_ms
+        if all(may_join(mirror, amount, mean * calls, calls, now_ms) for mirror, amount, mean in windows):
+            return now_ms
+        return heard_ms
 
     def unanswered(self, now_ms: int) -> UnansweredCalls:
         """Return the calls that the server has neither answered nor been silent about for `SILENCE_MS`."""
