@@ -16,6 +16,7 @@ OWN_PPM: Final = 550_000  # less than this is a large lag, whatever others may h
 SPENT_PPM: Final = 700_000  # a limit of which this part was spent explains why others were left unused
 SPENT_IN_MS: Final = 15_000  # in which a window may be spent
 NORMAL_PPM: Final = 10_000
+REFUSAL_COSTS: Final = 3  # refusals of one call in a hundred are worth three tokens in a hundred
 REFUSED_PPM: Final = 15_000  # of calls are a doubt
 REFUSED_EARLY_PPM: Final = 60_000  # if requests have waited less than twice `COMPARED_MS`
 REFUSED_MIN: Final = 4
@@ -118,8 +119,9 @@ class Achieved:
 
     @property
     def utility(self) -> int:
-        """Tokens a minute, less the share of refusals above what is normal."""
-        return self.per_minute - self.per_minute * max(0, self.refused_ppm - NORMAL_PPM) // PPM
+        """Tokens a minute, less `REFUSAL_COSTS` times the share of refusals above what is normal."""
+        cost_ppm = REFUSAL_COSTS * max(0, self.refused_ppm - NORMAL_PPM)
+        return self.per_minute - self.per_minute * min(PPM, cost_ppm) // PPM
 
 
 NOTHING: Final = Achieved()

@@ -348,7 +348,8 @@ class RateControl:
             self._lower(measured, now_ms)
             self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
         elif explained >= REFUSALS_MIN:  # then the rate was cut in vain
-            self.rate = min(itertools.islice(reversed(self._cut_rates), explained))
+            lowest = min(itertools.islice(reversed(self._cut_rates), explained))
+            self.rate = max(lowest, self.rate - self.rate * CUT_PPM // PPM)
             self._hold.end(now_ms)
             self._return_to_caps()
         self._beyond_ms //= 2
@@ -366,12 +367,8 @@ class RateControl:
     def _measure(self, now_ms: int) -> int | None:
         """Return what the limit was seen to let through; soon, if refusals come after few calls each."""
         coarse, exact = self._throughput.measure(now_ms)
-        if (
-            coarse is not None
-            and self._calls < MANY_CALLS
-            and not self._is_proven
-            and COARSE_PPM[0] < coarse * PPM // self.rate < COARSE_PPM[1]
-        ):
+        is_far_off = self._calls < MANY_CALLS and not self._is_proven
+        if coarse is not None and is_far_off and COARSE_PPM[0] < coarse * PPM // self.rate < COARSE_PPM[1]:
             return max(coarse, self.rate * COARSE_LEAST_PPM // PPM)
         if exact is not None and MEASURED_PPM[0] < exact * PPM // self.rate < MEASURED_PPM[1]:
             return exact

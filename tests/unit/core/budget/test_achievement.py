@@ -13,6 +13,7 @@ from headrace.broker.core.budget.achievement import (
     NORMAL_PPM,
     NOTHING,
     OWN_PPM,
+    REFUSAL_COSTS,
     SPENT_IN_MS,
     SPENT_PPM,
     Achieved,
@@ -57,7 +58,8 @@ def test_refusals_above_what_is_normal_lessen_the_worth() -> None:
     normal = Achieved(waited_ms=MINUTE_MS, tokens=10_000, calls=99, refused=1)
     assert (normal.refused_ppm, normal.utility) == (NORMAL_PPM, 10_000)
     refused = Achieved(waited_ms=MINUTE_MS, tokens=10_000, calls=79, refused=21)
-    assert refused.utility == 8_000
+    assert refused.utility == 10_000 - REFUSAL_COSTS * 2_000
+    assert Achieved(waited_ms=MINUTE_MS, tokens=10_000, calls=9, refused=91).utility == 0
     assert Achieved(refused=5).refused_ppm == PPM
 
 

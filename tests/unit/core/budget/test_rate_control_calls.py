@@ -3,7 +3,9 @@
 import pytest
 
 from headrace.broker.core.budget.pace import KEPT_MS
+from headrace.broker.core.budget.rate_control import CUT_PPM, RateControl
 from headrace.broker.core.budget.recent_spending import SPANS_MS
+from headrace.broker.core.budget.span_caps import REFUSALS_MIN, SpanCaps
 from headrace.broker.core.units import PPM
 from tests.unit.core.pacing import LEEWAY_MS, RATE, Caller
 
@@ -67,3 +69,17 @@ def test_calls_keep_within_a_cap_of_them_evenly_whatever_the_rate_allows() -> No
     caller.control._caps._caps_ppm[True][SECOND] = 5 * PPM
     caller.send()
     assert caller.control.capped_at(1, caller.now_ms) - caller.now_ms == 1_000 // 5 * 9 // 10
+
+
+def test_refusals_that_caps_explain_lower_a_rate_by_no_more_than_one_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before: it fell to the lowest rate of any early cut, from 565,000 to 369,000 at seed 97409."""
+    control = RateControl(60_000, 0)
+    control._cut_rates.extend([20_000_000, 59_000_000])
+    monkeypatch.setattr(SpanCaps, "learn", lambda *_: REFUSALS_MIN)
+    control.record_send(0, 100, 1_000)
+    control.record_refusal(0, 100, 1_000, 1_050, None)
+    assert control.rate == 60_000_000 - 60_000_000 * CUT_PPM // PPM
+    control._cut_rates.clear()
+    control.record_send(1, 100, 9_000)
+    control.record_refusal(1, 100, 9_000, 9_050, None)
+    assert control.rate == 60_000_000 - 60_000_000 * CUT_PPM // PPM, "it came at no lower one"
