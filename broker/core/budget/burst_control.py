@@ -19,7 +19,8 @@ each window. So each such refusal lowers the ceiling by more than the one before
 Where refusals come although next to nothing is spent beyond the rate, the rate itself is too high, and only a share of
 it is spent: cut at once, restored in small steps (AIMD, additive increase and multiplicative decrease), as is usual
 where the server reports nothing. A step comes after a fixed number of calls, so that only a small part of the calls is
-refused at any rate: 300 calls make up for one cut.
+refused at any rate: 300 calls make up for one cut. After that the steps grow, up to eightfold, until the next cut; and
+no cut goes below what the server was seen to let through.
 
 Where the ceiling alone holds calls back and the buckets stay half full, the pace rises in steps of an eighth: a ceiling
 bounds what is spent at once, and not what is spent in a minute. A refusal takes back the last step. The pace need not
@@ -54,10 +55,13 @@ SHARE_STEP_CALLS: Final = 50
 SHARE_STEP_MIN_MS: Final = 2_500
 SHARE_STEP_MAX_MS: Final = 30_000
 SHARE_STEPS_SMALL: Final = 6
+"""Steps that make up for one cut."""
 SHARE_DOUBLED_MAX: Final = 3
+"""How often the steps after them double."""
 LET_THROUGH_MS: Final = 8_000
 LET_THROUGH_MAX_MS: Final = 60_000
 LET_THROUGH_PPM: Final = 950_000
+"""Of what was let through between two refusals so far apart."""
 HASTENED_EVERY_MS: Final = 2_500
 HASTENED_PARTS: Final = 8
 HASTENED_MAX_PPM: Final = 16 * PPM
@@ -95,7 +99,7 @@ class BurstControl:
         self._cut_ms = now_ms - 1  # when the share was cut, or the pace was lowered
         self._paid = 0  # calls since the share was changed
         self._steps_taken = 0  # by which the share was restored since the last cut
-        self._spent = 0  # tokens, less those of refused calls
+        self._spent = 0  # tokens as paid, less those of refused calls
         self._refusals: deque[tuple[int, int]] | None = None  # of the rate: when, and what had been spent by then
         self._deeper_us = 0  # when the next call may exceed the deepest depth so far
         self._ceiling_set_ms = now_ms  # when the ceiling was last set by a refusal
@@ -241,7 +245,7 @@ class BurstControl:
             self._resize(now_ms)
 
     def _let_through_ppm(self, now_ms: int) -> int:
-        """Return the part of the rate that was let through between two refusals, less a margin; 0 if not known."""
+        """Record a refusal; return the part of the rate let through since an earlier one, less a margin; 0: unknown."""
         refusals = self._refusals = deque() if self._refusals is None else self._refusals
         while len(refusals) > 1 and refusals[1][0] <= now_ms - LET_THROUGH_MS:
             refusals.popleft()

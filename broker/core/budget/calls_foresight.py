@@ -1,9 +1,10 @@
 """Whether the limits of calls that headers show foresee refusals, while the measured rate of tokens is followed.
 
 A rate is measured where the mirrors have left much of the quota unused, or collected refusals. That is seldom the fault
-of all of them. A limit of calls is known exactly where headers show it, since each call counts as one. If it is met as
-well, the measured rate collects refusals that its mirror foresees. So both are observed: where nearly all that is
-refused would have been held back by that mirror, and little of what is admitted, it holds calls back again.
+of all of them. A limit of calls is known exactly where headers show it, since each call counts as one. If calls reach
+that limit too, the measured rate collects refusals that the limit's mirror would have prevented. So where calls that it
+would have held back are refused at least `TIMES_REFUSED` times as often as others, and are at most one in `HELD_PARTS`,
+it holds calls back again.
 """
 
 from typing import Final
@@ -42,14 +43,14 @@ class CallsForesight:
         return self._refused[True] * (free + 1) >= TIMES_REFUSED * (self._refused[False] + 1) * held
 
     def record_send(self, attempt: int, now_ms: int) -> None:
-        """Record a call that is sent now at the measured rate."""
+        """Record a call that is sent now at the measured rate, before the mirrors pay for it."""
         if any(self._buckets.is_stated(mirror) for mirror in self._buckets.of(REQUESTS)):
             self._sent[attempt] = self._paid_at(now_ms) > now_ms
 
     def record_end(self, attempt: int, meaning: Meaning | None) -> None:
         """Record what has become of a call; None: nothing is known of it."""
         held = self._sent.pop(attempt, None)
-        if held is None or self.comes_true:
+        if held is None or self.comes_true:  # for good: what is held back is not sent, so nothing tells otherwise
             return
         if meaning is Meaning.RATE_LIMITED:
             self._refused[held] += 1

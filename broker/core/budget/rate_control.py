@@ -347,7 +347,9 @@ class RateControl:
         if not explained:
             self._lower(measured, now_ms)
             self._calls = self._curve_calls = self._returned_ms = self._beyond_ms = 0
-        elif explained >= REFUSALS_MIN:  # then the rate was cut in vain
+        elif (
+            explained >= REFUSALS_MIN
+        ):  # then the rate was cut in vain: it falls no lower than before the cuts, nor by more than one
             lowest = min(itertools.islice(reversed(self._cut_rates), explained))
             self.rate = max(lowest, self.rate - self.rate * CUT_PPM // PPM)
             self._hold.end(now_ms)

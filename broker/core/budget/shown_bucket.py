@@ -40,7 +40,7 @@ class ShownBucket:
         states_period: Answers have shown its period; otherwise that is assumed.
         renewals: Whether it begins anew at marks, as the levels of a short window tell.
         fit: Whether the levels of a short window are those of a bucket; None: there were none.
-        took_turns_with: The bucket that was shown by turns with it, until no answer showed that for long.
+        took_turns_with: The bucket dropped last of those shown by turns with it, as no answer showed it for long.
     """
 
     __slots__ = (

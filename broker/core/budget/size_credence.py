@@ -4,8 +4,8 @@ Headers and refusals correct the mirror, and a limit that has become too small f
 no later answer would correct that. A broken gateway could thus end a limit for good. So
 
 - a size that differs from the believed one by more than `JUMP_TIMES` is believed when a second consecutive answer
-  states the same: a limit that was truly raised or cut says so in every answer. The headers of answers and the messages
-  of refusals that state a smaller size count apart: they may describe different limits;
+  states the same: a limit that was truly raised or cut says so in every answer. A smaller size that a refusal names
+  counts apart from what headers state: it may be another limit's;
 - a new size of tokens that the call did not fit is not believed, however often it comes: an admitted call shows that it
   is false, and a refused one would have been called too large;
 - a size of tokens that only refusals, or a predecessor, have *said* slows calls down, and fails no request: neither as
@@ -41,7 +41,7 @@ _APART_MS: Final = frozenset({SECOND_MS, HOUR_MS, DAY_MS, MONTH_MS})
 Bucket = tuple[LimitMetric, int | None, bool]
 """A metric, its period unless that is a minute or unknown, and whether it is a project's."""
 _Said = tuple[Bucket, bool]
-"""A bucket, and whether the message of a refusal has stated it, and not headers."""
+"""A bucket, and whether the size is one that a refusal has named, smaller than what is believed otherwise."""
 
 
 class SizeCredence:

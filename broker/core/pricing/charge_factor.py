@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 
 SAMPLES: Final = 3  # charges that one factor must explain
-SAMPLES_KEPT: Final = 8  # all of which tell the right law, unless the factor has changed
+SAMPLES_KEPT: Final = 8  # charges that one law should explain; if none does, the last `SAMPLES` count
 DIFFERING_PPM: Final = 100_000  # by so much at least the largest exceeds the smallest: any law fits calls of one size
 NEAR_PARTS: Final = 100  # charges may be off by one part of them, beside rounding, while a law's factor stays
 OFF_TOKENS: Final = 1  # the server rounds, and so do we
@@ -45,7 +45,8 @@ class PriceFactor:
     def record(self, tokens: Sequence[int], requested: int) -> bool:
         """Record a charge that the server has stated, and what each law says; return whether the factor changes.
 
-        A factor stays while it explains the charges, or until the last ones all have another one.
+        A factor stays while its law is among those that fit, and it is near the last charges; or while no law fits.
+        One that was found before has no law yet: the first fit replaces it.
         """
         self._samples = (*self._samples[1 - SAMPLES_KEPT :], _Sample(tuple(tokens), requested))
         if len(self._samples) < SAMPLES:

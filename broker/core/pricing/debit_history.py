@@ -48,7 +48,7 @@ class DebitSpan:
         remaining: The server's figure at the end.
         predicted: Returns a column's lowest and highest prediction; must be called before the next debit.
         step: The figures at both ends are rounded to multiples of it.
-        bounds: It only bounds what was charged: a law that charges less may be right, others may have taken the rest.
+        bounds: It bounds the charges from above alone: a law that charges less than was taken is not refuted.
     """
 
     start: int

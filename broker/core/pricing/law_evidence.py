@@ -10,9 +10,10 @@ more than the server did, or less. A law is *refuted* when at least half of its 
   clearly worse than another. Few pieces count, the last ones most: a law that changes is noticed within three, or at
   the first refusal that names its own charge.
 - Where no law is supported, because none fits or because a server states nothing, the law that was recorded of OpenAI.
-  So where the evidence has told nothing against it, and many answers since have told nothing more.
   Such a server refutes nothing, and the dearest law would leave most of its quota unused for ever; its refusals are
-  answered by waiting, which is right for any law.
+  answered by waiting, which is right for any law. It
+  is also believed where it misfits no more of the evidence than the believed law, and `SILENT_ANSWERS_MAX` answers in a
+  row have told nothing.
 
 A law that charges less than the server did may still be right, with another client's spending on top. Such a misfit
 counts only if another law fits that very piece; a law that charges more always misfits. A piece that every law fits,
@@ -35,7 +36,7 @@ MEMORY: Final = 4  # once this many came, each new piece weighs one part in this
 CHANGES_USUAL: Final = 4  # after every so many changes of belief, twice as many pieces count
 DOUBLED_MAX: Final = 3
 STATED_WEIGHT: Final = 3  # a charge that the server itself names is exact: a single one changes a belief
-SILENT_ANSWERS_MAX: Final = 16  # answers without evidence before the recorded law is believed
+SILENT_ANSWERS_MAX: Final = 16  # answers in a row without evidence before the recorded law is believed
 SETTLED_ANSWERS: Final = 16  # in a row that the believed law fits, whether or not they distinguish it from others
 
 
@@ -107,11 +108,11 @@ class LawEvidence:
     def record_silence(self) -> None:
         """Record an answer that is no evidence."""
         self._silent += 1
-        if self._silent >= SILENT_ANSWERS_MAX and self.believed is not self._recorded and self._fits_recorded():
+        if self._silent >= SILENT_ANSWERS_MAX and self.believed is not self._recorded and self._recorded_fits_as_well():
             self.believed = self._recorded
 
-    def _fits_recorded(self) -> bool:
-        """Return whether the recorded law fits all that is known as well as the believed one, if there is one."""
+    def _recorded_fits_as_well(self) -> bool:
+        """Return whether the recorded law misfits no more of the evidence than the believed one, if there is one."""
         if self.believed is None:
             return True
         recorded, believed = self._laws.index(self._recorded), self._laws.index(self.believed)

@@ -191,7 +191,7 @@ class Tariff:
         """Return what headers state of the tokens, of the first period if there are several.
 
         Those of a nearly full bucket do not show its period, and those of a window compute to any; many together do.
-        None where the period is not known yet, and longer than is assumed: no level tells a charge then.
+        None if the reset is farther away than the period believed so far: no level tells a charge then.
         """
         for reading in verdict.readings:
             if reading.metric is LimitMetric.TOKENS and self.capacity in {None, reading.capacity}:

@@ -51,7 +51,7 @@ def test_a_limit_that_foresees_what_is_refused_holds_calls_back_until_it_can_pay
 @pytest.mark.parametrize(
     "others",
     [
-        [(LATE, Meaning.RATE_LIMITED)] * 20,  # as many are refused that it would have let pass
+        [(LATE, Meaning.RATE_LIMITED)] * 20,  # a third of those that it would have let pass are refused too
         [(EARLY, Meaning.OK)] * (len(FREE) // (HELD_PARTS - 1)),  # it would have held back much that was admitted
     ],
 )

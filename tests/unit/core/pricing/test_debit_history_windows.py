@@ -190,10 +190,9 @@ def test_what_others_take_of_two_counters_supports_no_dearer_law() -> None:
     course.refill_by(RefillPattern(Refill.TWO, MINUTE, MARK))
     for number in range(300):
         course.debit(number * 500, (800, 400))
-    ours = 400 * 60 + 400 * 120 // 2
-    course.observe(240, CAPACITY - ours - ours // 5)
-    [span] = spans(course, 240)
-    assert [span.excess(column) for column in (0, 1)] == [0, 0]
-    course.observe(240, 2_000)  # more than all calls of two minutes took by the cheaper law
-    [span] = spans(course, 240)
-    assert span.excess(1) == 0
+    large = 200_000  # more than the calls of two minutes are charged
+    for taken, too_dear in ((120_000, False), (100, True)):
+        course.observe(240, large - taken)
+        [span] = course.spans(240, large, MINUTE)
+        assert (span.excess(0) > 0) is too_dear, "its own call is charged more than all that was taken, and rounding"
+        assert span.excess(1) == 0, "others may have taken the rest"
