@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 from headrace.broker.core.units import PPM, ROUNDING_TOKENS
 
 SAMPLES: Final = 3  # charges that one factor must explain
-SAMPLES_KEPT: Final = 8  # charges that one law should explain; if none does, the last `SAMPLES` count
 DIFFERING_PPM: Final = 100_000  # by so much at least the largest exceeds the smallest: any law fits calls of one size
 NEAR_PARTS: Final = 100  # charges may be off by one part of them, beside rounding, while a law's factor stays
 OFF_TOKENS: Final = 1  # the server rounds, and so do we
@@ -45,18 +44,20 @@ class PriceFactor:
     def record(self, tokens: Sequence[int], requested: int) -> bool:
         """Record a charge that the server has stated, and what each law says; return whether the factor changes.
 
-        A factor stays while its law is among those that fit, and it is near the last charges; or while no law fits.
-        One that was found before has no law yet: the first fit replaces it.
+        A factor stays while its law fits the last charges and it is near them, or no law fits. That of a predecessor
+        belongs to the first law that it is near.
         """
-        self._samples = (*self._samples[1 - SAMPLES_KEPT :], _Sample(tuple(tokens), requested))
+        self._samples = (*self._samples[1 - SAMPLES :], _Sample(tuple(tokens), requested))
         if len(self._samples) < SAMPLES:
             return False
-        fitting = self._fitting(self._samples) or self._fitting(self._samples[-SAMPLES:])
+        fitting = {law: span for law in range(len(tokens)) if (span := self._explains(law)) is not None}
+        near = [law for law in fitting if self.ppm != PPM and self._is_near(law)]
+        if near and self.law in {None, *near}:
+            self.law = near[0] if self.law is None else self.law
+            return False
         if not fitting:
             return False
-        before, its_law = self.ppm, self.law
-        if before != PPM and its_law is not None and its_law in fitting and self._is_near(its_law):
-            return False
+        before = self.ppm
         law, (low, high) = next(
             ((law, span) for law, span in fitting.items() if _contains(span, PPM)), next(iter(fitting.items()))
         )
@@ -64,27 +65,22 @@ class PriceFactor:
         return self.ppm != before
 
     def _is_near(self, law: int) -> bool:
-        """Return whether the present factor explains the last samples but for a little: a change reprices all calls."""
+        """Return whether the present factor explains all samples but for a little: each change reprices all calls."""
         return all(
             NEAR_PARTS * (abs(self.applied(each.tokens[law]) - each.requested) - ROUNDING_TOKENS) <= each.requested
-            for each in self._samples[-SAMPLES:]
+            for each in self._samples
         )
 
-    def _fitting(self, samples: Sequence[_Sample]) -> dict[int, tuple[int, int]]:
-        """Return the laws that explain all samples by one factor, each with the least and the greatest one."""
-        laws = range(len(samples[0].tokens))
-        return {law: span for law in laws if (span := self._explains(law, samples)) is not None}
-
-    def _explains(self, law: int, samples: Sequence[_Sample]) -> tuple[int, int] | None:
+    def _explains(self, law: int) -> tuple[int, int] | None:
         """Return the least and the greatest factor, in ppm, by which a law explains all samples; None: none does."""
-        said = [sample.tokens[law] for sample in samples]
+        said = [sample.tokens[law] for sample in self._samples]
         if law == self._never or max(said) * PPM < min(said) * (PPM + DIFFERING_PPM):
             return None
-        low = max((each.requested - OFF_TOKENS) * PPM // each.tokens[law] for each in samples)
-        high = min(-(-(each.requested + OFF_TOKENS) * PPM // each.tokens[law]) for each in samples)
+        low = max((each.requested - OFF_TOKENS) * PPM // each.tokens[law] for each in self._samples)
+        high = min(-(-(each.requested + OFF_TOKENS) * PPM // each.tokens[law]) for each in self._samples)
         if not FACTOR_PPM[0] <= low <= high <= FACTOR_PPM[1] or (high - low) * NARROW_PARTS > low:
             return None
-        is_exact = all(abs(each.requested - each.tokens[law]) <= ROUNDING_TOKENS for each in samples)
+        is_exact = all(abs(each.requested - each.tokens[law]) <= ROUNDING_TOKENS for each in self._samples)
         return (min(low, PPM), max(high, PPM)) if is_exact else (low, high)
 
     def applied(self, tokens: int) -> int:

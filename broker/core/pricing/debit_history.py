@@ -220,7 +220,7 @@ class DebitHistory:
         if self._pattern is not None:
             whole, is_loose = list(self._counted(end, capacity, self._pattern, delay_ms)), self._pattern.loose
             if self._pattern.refill is Refill.TWO and not is_loose and not any(map(self._is_explained, whole)):
-                is_loose = True  # a charge that no law gives refutes none: all would be given up for the recorded one
+                is_loose = True  # then a law is refuted only if its own call takes more than all that was taken
                 loosely = self._counted(end, capacity, replace(self._pattern, loose=True), delay_ms)
                 whole = [replace(span, bounds=True) for span in loosely]
             yield from whole

@@ -11,9 +11,8 @@ more than the server did, or less. A law is *refuted* when at least half of its 
   the first refusal that names its own charge.
 - Where no law is supported, because none fits or because a server states nothing, the law that was recorded of OpenAI.
   Such a server refutes nothing, and the dearest law would leave most of its quota unused for ever; its refusals are
-  answered by waiting, which is right for any law. It
-  is also believed where it misfits no more of the evidence than the believed law, and `SILENT_ANSWERS_MAX` answers in a
-  row have told nothing.
+  answered by waiting, which is right for any law. It is also believed where it misfits no more of the evidence than the
+  believed law, and `SILENT_ANSWERS_MAX` answers in a row have told nothing.
 
 A law that charges less than the server did may still be right, with another client's spending on top. Such a misfit
 counts only if another law fits that very piece; a law that charges more always misfits. A piece that every law fits,

@@ -36,7 +36,8 @@ def overcharges(spans: Iterable[DebitSpan], column: int) -> bool:
 
 
 def _excesses(span: DebitSpan, columns: Columns) -> list[int | None]:
-    return [None if column is None else span.excess(column) for column in columns]
+    excesses = [None if column is None else span.excess(column) for column in columns]
+    return [excess or None for excess in excesses] if span.bounds else excesses  # a bound refutes, and supports none
 
 
 def _fitting(excesses: list[int | None]) -> set[int]:

@@ -150,3 +150,12 @@ def test_a_factor_that_changes_is_told_by_the_last_charges() -> None:
         learned(factor, 1.3)
     learned(factor, 1.6)
     assert factor.ppm == pytest.approx(1.6 * PPM, rel=0.003)
+
+
+def test_the_factor_of_a_predecessor_stays_while_it_is_near_what_some_law_explains() -> None:
+    factor = PriceFactor(ppm=1_293_000)
+    assert not any(learned(factor, 1.29))
+    assert (factor.law, factor.ppm) == (1, 1_293_000)
+    assert not any(learned(factor, 1.29))
+    other = PriceFactor(ppm=1_700_000)
+    assert any(learned(other, 1.29))

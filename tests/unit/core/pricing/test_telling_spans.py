@@ -1,6 +1,7 @@
 """The span that tells most of the laws, of spans that leave this or that law."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from headrace.broker.core.pricing.debit_history import DebitSpan
 from headrace.broker.core.pricing.telling_spans import Columns, fitting_laws, most_telling, overcharges
@@ -78,3 +79,10 @@ def test_a_law_overcharges_by_the_first_span_alone() -> None:
     assert not overcharges([span(1, 0), span(2, 5_000)], 0)
     assert not overcharges([span(1, -5_000)], 0)
     assert not overcharges([], 0)
+
+
+def test_a_span_that_only_bounds_what_was_charged_supports_no_law() -> None:
+    """Before: where it refuted the dearest law, the others seemed to fit it, and the dearest of them was believed."""
+    bound = replace(span(1, 500, 0, 0), bounds=True)
+    assert most_telling([bound], EACH) == (bound, [500, None, None])
+    assert fitting_laws(bound, EACH) == set()
