@@ -98,8 +98,9 @@ class BurstControl:
         self._changed_ms = now_ms
         self._cut_ms = now_ms - 1  # when the share was cut, or the pace was lowered
         self._paid = 0  # calls since the share was changed
+        self._told_ppm: int | None = None  # the share since it was cut, or more than all where the rate is lower now
         self._steps_taken = 0  # by which the share was restored since the last cut
-        self._spent = 0  # tokens as paid, less those of refused calls
+        self._spent = 0  # tokens, less those of refused calls
         self._refusals: deque[tuple[int, int]] | None = None  # of the rate: when, and what had been spent by then
         self._deeper_us = 0  # when the next call may exceed the deepest depth so far
         self._ceiling_set_ms = now_ms  # when the ceiling was last set by a refusal
@@ -117,9 +118,13 @@ class BurstControl:
     def adopt_capacity(self, capacity: int, period_ms: int, now_ms: int) -> None:
         """Adopt another size of the bucket that this one is kept in step with."""
         if capacity != self._capacity or period_ms != self._period_ms:
-            if self.share_ppm < PPM:  # refusals have told of a rate, and not of a part of what is believed
-                spent, believed = self.share_ppm * self._capacity * period_ms, capacity * self._period_ms
-                self.share_ppm = min(PPM, max(self.share_ppm, spent // max(1, believed)))
+            if self._told_ppm is not None:  # refusals have told of a rate, and not of a part of what is believed
+                if self.share_ppm == PPM and now_ms - self._changed_ms >= RISE_AFTER_MS:
+                    self._told_ppm = None
+                else:
+                    told = self._told_ppm * self._capacity * period_ms
+                    self._told_ppm = max(SHARE_MIN_PPM, told // max(1, capacity * self._period_ms))
+                    self.share_ppm = min(PPM, self._told_ppm)
             self._capacity, self._period_ms = capacity, period_ms
             self._resize(now_ms)
 
@@ -172,6 +177,7 @@ class BurstControl:
 
         Tokens that would have overflowed a full bucket since then are not given back: the server's bucket lost them.
         """
+        self._spent -= excess
         self._least = deque(maxlen=LEAST_MAX) if self._least is None else self._least
         since = next((index for index, (at_ms, _) in enumerate(self._least) if at_ms > sent_ms), len(self._least))
         later = [(at_ms, burst) for at_ms, burst in islice(self._least, since, None)]
@@ -241,7 +247,7 @@ class BurstControl:
             self._paid = self._steps_taken = 0
             self._cut_ms = now_ms
             cut_ppm = max(SHARE_MIN_PPM, self.share_ppm * SHARE_CUT_PPM // PPM)
-            self.share_ppm = max(cut_ppm, min(self.share_ppm, self._let_through_ppm(now_ms)))
+            self.share_ppm = self._told_ppm = max(cut_ppm, min(self.share_ppm, self._let_through_ppm(now_ms)))
             self._resize(now_ms)
 
     def _let_through_ppm(self, now_ms: int) -> int:
@@ -254,10 +260,11 @@ class BurstControl:
         took_ms = now_ms - since_ms
         if not LET_THROUGH_MS <= took_ms <= LET_THROUGH_MAX_MS:
             return 0
-        return (self._spent - spent) * self._period_ms * LET_THROUGH_PPM // (took_ms * self._capacity)
+        return (self._spent - spent) * self._period_ms * LET_THROUGH_PPM // (took_ms * max(1, self._capacity))
 
     def take_back_cuts(self, now_ms: int) -> None:
         """Spend the whole rate again: the refusals for which it was cut have another explanation."""
+        self._told_ppm = None
         if self.share_ppm < PPM:
             self.share_ppm, self._paid, self._changed_ms = PPM, 0, now_ms
             self._resize(now_ms)
@@ -292,9 +299,7 @@ class BurstControl:
             steps = self._steps(now_ms - self._changed_ms)
             if steps:
                 self._changed_ms, self._paid = now_ms, 0
-                self._steps_taken += steps
-                times = 1 << min(SHARE_DOUBLED_MAX, max(0, self._steps_taken - SHARE_STEPS_SMALL))
-                self.share_ppm = min(PPM, self.share_ppm + steps * times * SHARE_STEP_PPM)
+                self._regain(steps)
                 self._resize(now_ms)
         elif now_ms - self._changed_ms >= RISE_AFTER_MS:
             self._changed_ms = now_ms
@@ -302,6 +307,17 @@ class BurstControl:
             risen = (self.ceiling or 0) + 1 + (self.ceiling or 0) // RISE_PARTS
             self.ceiling = risen if risen < self._capacity else None
             self._lower_by = 1
+
+    def _regain(self, steps: int) -> None:
+        """Restore the share by so many steps, each as large as it is due."""
+        for _ in range(steps):
+            self._steps_taken += 1
+            times = 1 << min(SHARE_DOUBLED_MAX, max(0, self._steps_taken - SHARE_STEPS_SMALL))
+            self.share_ppm = min(PPM, self.share_ppm + times * SHARE_STEP_PPM)
+            if self.share_ppm == PPM:
+                self._told_ppm = None
+                return
+        self._told_ppm = self.share_ppm
 
     def _steps(self, waited_ms: int) -> int:
         """Return the number of steps by which the share is restored, `waited_ms` after it was changed."""

@@ -40,7 +40,7 @@ class ShownBucket:
         states_period: Answers have shown its period; otherwise that is assumed.
         renewals: Whether it begins anew at marks, as the levels of a short window tell.
         fit: Whether the levels of a short window are those of a bucket; None: there were none.
-        took_turns_with: The bucket dropped last of those shown by turns with it, as no answer showed it for long.
+        took_turns_with: The one shown last of those that took turns with it, and that no answer has shown for long.
     """
 
     __slots__ = (
@@ -78,6 +78,11 @@ class ShownBucket:
         self.renewals = self.former_renewals = RenewalBalance()
         self.fit: BucketFit | None = None
         self.took_turns_with: ShownBucket | None = None
+
+    def forgotten(self) -> "ShownBucket":
+        """Return it without its mirror, which is no longer believed, and without those it had taken turns with."""
+        self.mirror = self.guessed = self.known = self.took_turns_with = None
+        return self
 
     def forget_levels(self) -> None:
         """Forget what levels have told of its renewal: they were compared with charges that were none."""
@@ -177,7 +182,7 @@ class ShownBucket:
         else:
             self.former_evidence, self.former_renewals = self.evidence, self.renewals
             self.evidence, self.renewals = evidence, RenewalBalance()
-        self.former, self.capacity, self.changed_ms = self.capacity, capacity, now_ms
+        self.former, self.capacity, self.changed_ms, self.took_turns_with = self.capacity, capacity, now_ms, None
         self.rounding, self.fit = Rounding(), None
 
     def is_too_long(self, reading: Reading) -> bool:

@@ -201,7 +201,6 @@ class ShownBuckets:
         del self._headers[name, None]
         self._headers |= {(name, each.capacity): each for each in (header, other)}
         self._turns[name] = header.capacity, other.capacity
-        other.mirror = other.guessed = other.known = header.took_turns_with = None
         header.shown_ms = other.shown_ms = now_ms
         self._choose_tokens()
         return other
@@ -222,14 +221,14 @@ class ShownBuckets:
             gone.append(self._headers.pop((name, oldest)))
         if not gone:
             return
+        self._mirrors.keep(lambda mirror: all(mirror is not each.mirror for each in gone) or self.shows(mirror))
         left = tuple(capacity for capacity in turns if (name, capacity) in self._headers)
         self._turns[name] = left
         if len(left) == 1 and (name, None) not in self._headers:  # which may have another size from now on
             header = self._headers[name, None] = self._headers.pop((name, left[0]))
-            header.took_turns_with, left = gone[-1], ()
+            header.took_turns_with, left = max(gone, key=lambda each: each.shown_ms).forgotten(), ()
         if not left:
             del self._turns[name]
-        self._mirrors.keep(lambda mirror: all(mirror is not each.mirror for each in gone) or self.shows(mirror))
         self._choose_tokens()
 
     def _choose_tokens(self) -> None:

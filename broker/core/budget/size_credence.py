@@ -146,9 +146,9 @@ class SizeCredence:
         if admitted:
             false = [said for said in self._unproven if said[0][0] is TOKENS and self._believed[said] < least()]
             for said in false:
-                former = self._unproven.pop(said)
+                former, (_, named) = self._unproven.pop(said), said
                 self.disproved[self._believed.pop(said)] = former
-                if former is not None:
+                if former is not None and not named:  # what is named is believed beside what holds without it
                     self._believed[said] = former
             self._list_unproven()
 

@@ -33,7 +33,7 @@ class Rig:
     prices: Prices | None = None
 
     def __init__(self, settings: LimitBeliefs = SETTINGS, *, known: bool = True, tokens: int | None = RATE) -> None:
-        sends = SentCalls()
+        self.sends = sends = SentCalls()
         self.buckets, self.charged, self.now_ms = BucketSet(sends), SlidingSum(), 0
         if tokens is not None:
             self.buckets.believe(LimitMetric.TOKENS, tokens, MINUTE_MS, 0)

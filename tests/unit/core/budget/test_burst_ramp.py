@@ -310,11 +310,11 @@ def test_a_burst_that_a_short_window_bounds_begins_small_only_after_a_refusal_or
 def test_a_call_joins_those_without_an_answer_if_each_long_limit_lets_it() -> None:
     ramp, half = BurstRamp(0), LIMIT // UNANSWERED_PARTS
     short, calls = bucket(TAPERED_MS - 1), FixedWindowMirror(LimitMetric.REQUESTS, 3, MINUTE_MS, MINUTE_MS, 3)
-    assert ramp.joins_at(LIMIT, [window(MINUTE_MS)], (), 0) == 0, "none is without an answer"
+    assert ramp.joins_at(2 * LIMIT, [window(MINUTE_MS)], (), 0) == 0, "none is without an answer"
     ramp.record_send(half, 0)
     assert ramp.joins_at(1, [window(MINUTE_MS)], (), 1) == SILENCE_MS
     assert ramp.joins_at(1, [bucket(MINUTE_MS), short, calls], (), 1) == 1
     ramp.record_send(1, 1)
     assert ramp.joins_at(1, [calls], (), 1) == SILENCE_MS, "two of its three calls"
-    assert ramp.joins_at(1, [], [(window(MINUTE_MS), 1, half // 4)], 1) == 1
-    assert ramp.joins_at(1, [], [(window(MINUTE_MS), 1, half)], 1) == SILENCE_MS
+    assert ramp.joins_at(1, [], [(window(MINUTE_MS), 1, half // 2 - 1)], 1) == 1, "two mean ones are without an answer"
+    assert ramp.joins_at(1, [], [(window(MINUTE_MS), 1, half // 2)], 1) == SILENCE_MS

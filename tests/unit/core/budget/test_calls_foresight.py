@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetric, Reading
+from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, SECOND_MS, LimitMetric, Reading, Snapshot
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.calls_foresight import FORESEEN_MIN, HELD_PARTS, REMEMBERED, CallsForesight
@@ -70,3 +70,20 @@ def test_calls_that_end_otherwise_tell_nothing_and_old_ones_count_half() -> None
     assert (foresight._admitted, foresight._refused) == ([len(FREE), 0], [0, 0])
     played(foresight, *[(LATE, Meaning.OK)] * (REMEMBERED - len(FREE)))
     assert foresight._admitted == [REMEMBERED // 2, 0]
+
+
+def test_what_has_come_true_once_stays_so_since_calls_that_are_held_back_tell_nothing() -> None:
+    foresight = played(CallsForesight(spent()), *FREE, *FORESEEN)
+    played(foresight, *[(LATE, Meaning.RATE_LIMITED)] * 20)
+    assert foresight.payable_at(EARLY) > EARLY
+
+
+def test_a_limit_that_headers_do_not_show_holds_nothing_back_beside_one_that_they_do() -> None:
+    sends = SentCalls()
+    buckets, order = BucketSet(sends), sends.admission_order(sends.append(0, 1, None, None), 0, 1, 1)
+    buckets.observe_headers(Reading(LimitMetric.REQUESTS, 6_000, 5_000, MINUTE_MS, 10_000), order, 0)
+    named = Snapshot(LimitMetric.REQUESTS, SECOND_MS, 1, 1, None, None, None, False)
+    buckets.observe_refusal(named, 0, order)
+    assert max(each.payable_at(1, 0, EARLY) for each in buckets.of(LimitMetric.REQUESTS)) > EARLY
+    foresight = played(CallsForesight(buckets), *FREE, *FORESEEN)
+    assert foresight.payable_at(EARLY) == EARLY

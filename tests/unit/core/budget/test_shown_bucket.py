@@ -244,3 +244,13 @@ def test_the_rounding_of_its_figures_is_that_of_its_mirror() -> None:
     unknown = sends.admission_order(-1, 0, 41_000, 25)
     bucket.learn_step(Reading(TOKENS, CAPACITY, 0, MINUTE_MS), mirror, unknown, sends)
     assert mirror.step == 6_000
+
+
+def test_what_is_forgotten_keeps_what_is_known_of_its_refill_and_no_mirror() -> None:
+    bucket, other = ShownBucket(CAPACITY, 0, RefillEvidence()), ShownBucket(2 * CAPACITY, 0, RefillEvidence())
+    evidence = bucket.evidence
+    bucket.mirror = bucket.guessed = Mirror(TOKENS, CAPACITY, MINUTE_MS, 0)
+    bucket.known, bucket.took_turns_with = RefillPattern(Refill.BUCKET, MINUTE_MS), other
+    assert bucket.forgotten() is bucket
+    assert all(getattr(bucket, name) is None for name in ("mirror", "guessed", "known", "took_turns_with"))
+    assert bucket.evidence is evidence

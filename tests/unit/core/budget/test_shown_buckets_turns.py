@@ -241,3 +241,23 @@ def test_a_bucket_that_was_not_shown_for_long_takes_turns_again_at_once() -> Non
     shown(limit, 2 * CAPACITY, from_ms=RETURNED_SOON_MS + 20_000 + TURNS_UNSHOWN_MS)
     assert sorted(size for size, _ in limit.sizes()) == [CAPACITY, 2 * CAPACITY]
     assert limit.buckets.token_capacity == CAPACITY
+
+
+def test_of_those_that_took_turns_and_are_shown_no_more_one_is_remembered() -> None:
+    """Before: each stray size was kept for good, chained to the one before."""
+    limit = Limit()
+    for stray in range(2, 12):
+        from_ms = 3 * stray * TURNS_UNSHOWN_MS
+        shown(limit, CAPACITY, stray * CAPACITY, CAPACITY, from_ms=from_ms)
+        shown(limit, CAPACITY, from_ms=from_ms + 1_000 + TURNS_UNSHOWN_MS)
+    [header] = limit.buckets._shown._headers.values()
+    assert (other := header.took_turns_with) is not None
+    assert (other.capacity, other.mirror, other.took_turns_with) == (11 * CAPACITY, None, None)
+
+
+def test_a_bucket_whose_size_has_changed_since_takes_no_turns_with_those_of_before() -> None:
+    limit = Limit()
+    shown(limit, CAPACITY, 2 * CAPACITY, CAPACITY, 2 * CAPACITY, CAPACITY)
+    shown(limit, CAPACITY, from_ms=1_000 + TURNS_UNSHOWN_MS)
+    shown(limit, 3 * CAPACITY, 3 * CAPACITY, 2 * CAPACITY, from_ms=RETURNED_SOON_MS + 20_000 + TURNS_UNSHOWN_MS)
+    assert limit.sizes() == [(2 * CAPACITY, MINUTE_MS)]

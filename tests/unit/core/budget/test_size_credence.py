@@ -219,6 +219,21 @@ def test_a_limit_that_refusals_name_is_believed_beside_a_far_larger_one_that_hea
     assert credence.unproven_sizes == frozenset()
 
 
+def test_a_size_that_only_refusals_stated_is_not_proven_by_the_disproof_of_one_that_they_named() -> None:
+    credence = SizeCredence()
+    credence.believable(shown(1_000, verdict=REFUSED), lambda: 10)
+    credence.believable(stated(500), lambda: 10)
+    assert credence.unproven_sizes == {500, 1_000}
+    credence.believable(FINE, lambda: 700)
+    assert credence.unproven_sizes == {1_000}
+    assert credence.disproved == {500: 1_000}
+    credence.believable(FINE, lambda: 1_200)
+    assert credence.unproven_sizes == frozenset()
+    credence.believable(shown(5_000), lambda: 10)
+    assert credence.believable(stated(1_000), lambda: 10).snapshot
+    assert credence.unproven_sizes == {1_000}
+
+
 def test_a_far_larger_limit_that_refusals_name_is_not_believed_beside_the_one_that_headers_show() -> None:
     credence = knowing(5_000)
     for _ in range(3):
