@@ -189,14 +189,10 @@ class RefillEvidence:
             self._is_late, self._bucket = True, self._late
 
     def _coarse_bucket(self) -> RefillPattern | None:
-        """Return the bucket that agrees with all figures as far as they are exact, if none does as they are stated.
-
-        It is one of at most a minute: if a limit proves to be a day's after minutes, a ceiling of bursts that was set
-        at a minute's rate lets next to nothing through (seed 91012).
-        """
+        """Return the bucket that agrees with all figures as far as they are exact, if none does as they are stated."""
         self._is_inexact = self._is_inexact or self._bucket.empty
         period_ms = self._coarse.period_ms(WINDOWS_MS) if self._is_inexact else None
-        return RefillPattern(BUCKET, period_ms) if period_ms is not None and SHORT_MS < period_ms <= MINUTE_MS else None
+        return RefillPattern(BUCKET, period_ms) if period_ms is not None and period_ms > SHORT_MS else None
 
     @property
     def is_loose(self) -> bool:

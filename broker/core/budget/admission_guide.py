@@ -292,21 +292,22 @@ class AdmissionGuide:
     def _stated_rate(self, now_ms: int) -> int | None:
         """Return the tokens a minute that the operator states, or else the server; None: neither does.
 
-        Where it shows no limit of tokens, one of input states them, for calls like the last ones.
+        Where no limit of tokens is believed, one of input that the server shows states them instead, for calls like the
+        last ones.
 
         What the server states is trusted up to `TIMES_ACHIEVED` times what the mirrors achieved, if `CALLS_MIN` calls
         in `STEADY_MS` of waiting show it: a period that was mistaken may make any rate of a capacity. A window of an
         hour or longer states none: it may be spent at once.
         """
-        if self._settings.tokens is not None:
-            return self._settings.tokens * MINUTE_MS // self._settings.period_ms
-        shortest = self._buckets.shortest()
+        shortest, tokens = self._buckets.shortest(), self._settings.tokens
         if shortest is None:
             bounds = self._sides.bounds(None, 0, now_ms) if self._sides else ()
             rates = [bound.per_minute for _, bound, is_stated in bounds if is_stated and not bound.long]
         else:
             long_window = shortest.refill is not BUCKET and shortest.period_ms >= HOUR_MS
             rates = [] if long_window else [shortest.capacity * MINUTE_MS // shortest.period_ms]
+        if tokens is not None and (shortest is not None or not rates):
+            return tokens * MINUTE_MS // self._settings.period_ms
         stated = min(rates, default=None)
         return stated if self._credible is None or stated is None else min(stated, self._credible)
 

@@ -10,6 +10,7 @@ from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_ramp import TAPERED_MS
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.level_bounds import LevelBounds
+from headrace.broker.core.budget.limit_settings import LimitBeliefs
 from headrace.broker.core.budget.mirror_trust import LATELY_MS
 from headrace.broker.core.budget.rate_control import SILENCE_MS
 from headrace.broker.core.budget.reservation import Reservation
@@ -65,10 +66,11 @@ class SideRig(Rig):
 class InputRig(SideRig):
     """The same before a server that limits input alone; what calls are charged in tokens is 400."""
 
-    def __init__(self, *levels: LevelBounds) -> None:
+    def __init__(self, *levels: LevelBounds, operator: LimitBeliefs = UNKNOWN) -> None:
+        """`operator`: the limit as the operator states it."""
         super().__init__(*levels)
         self.buckets = BucketSet(self.sends)
-        self.guide = AdmissionGuide(UNKNOWN, self.buckets, self.sides, self.charged, 0, known=True)
+        self.guide = AdmissionGuide(operator, self.buckets, self.sides, self.charged, 0, known=True)
 
     @property
     def rate(self) -> int:
@@ -280,3 +282,22 @@ def test_what_was_achieved_bounds_what_a_limit_of_input_states() -> None:
         rig.now_ms += 60
     rig.guide._credible = 123_456
     assert rig.rate == 123_456
+
+
+def test_a_limit_of_input_that_headers_show_states_the_rate_though_the_operator_states_tokens() -> None:
+    """Calls of 400 tokens carry 4,000: by what the operator states, a tenth of the limit would be used."""
+    rig = InputRig(operator=SETTINGS)
+    for _ in range(8):
+        rig.show(200 * CARRIED)
+        rig.now_ms += 60
+    assert rig.rate == pytest.approx(200 * 400, rel=0.01)
+
+
+def test_the_operators_tokens_state_it_where_a_bucket_of_tokens_is_believed_or_no_header_shows_one_of_input() -> None:
+    rig = InputRig(operator=SETTINGS)
+    for _ in range(8):
+        rig.show(200 * CARRIED)
+        rig.now_ms += 60
+    rig.buckets.believe(LimitMetric.TOKENS, 10 * RATE, MINUTE_MS, rig.now_ms)
+    assert rig.rate == RATE
+    assert InputRig(of_input(1_000 * CARRIED), operator=SETTINGS).rate == RATE
