@@ -16,12 +16,11 @@ from typing import Final
 
 from headrace.broker.core.answers.meaning import ADMITTED
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, TOKENS, LimitMetric, Reading, Snapshot
-from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill
 from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.admission_delay import AdmissionDelay
 from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.burst_control import BurstControl
-from headrace.broker.core.budget.charged_share import ChargedShare
+from headrace.broker.core.budget.charged_shares import ChargedShares
 from headrace.broker.core.budget.checkpoint import Checkpoint
 from headrace.broker.core.budget.cooldown import Cooldown
 from headrace.broker.core.budget.learned_limits import LearnedLimits
@@ -41,7 +40,7 @@ from headrace.broker.core.pricing.tariff import Tariff
 from headrace.broker.core.pricing.unshown_input import KnownReferences, UnshownInput
 from headrace.broker.core.units import PPM
 
-SHOWN_PPM: Final = 970_000  # a greater share is not told apart from the rounding of our charges
+SHOWN_PPM: Final = 970_000  # of the markup; a greater share is not told apart from the rounding of our charges
 SHOWN_STEPS: Final = 100  # a share that differs by less than one part in this many is not worth pricing all calls anew
 UNSETTLED_PARTS: Final = 4  # one part in so many of a bucket is kept for outputs: they end one by one, and it refills
 
@@ -79,7 +78,7 @@ class Calibration:
         self._delay_of_calls: AdmissionDelay | None = None  # as those of calls do, once there are any
         self._means_input = False  # the operator's figure of tokens is one of input
         self._markup = Markup()
-        self._share: ChargedShare | None = None  # until a sliding window of tokens is shown
+        self._shares: ChargedShares | None = None  # until a level is shown
         laws, factors = (None, None) if checkpoint is None else (checkpoint.laws, checkpoint.factors)
         unshown = UnshownInput(known, checkpoint.unshown if checkpoint is not None else None)
         self.tariff = Tariff(
@@ -205,7 +204,7 @@ class Calibration:
             self._buckets.correct(corrected, now_ms)
         if is_repriced:
             if self.tariff.law_version != law_version:
-                self._markup, self._share = Markup(), None
+                self._markup, self._shares = Markup(), None
                 self._buckets.judge_anew(now_ms)
             before = self._sends.recent_tokens()
             self._sends.reprice_by(self._price)
@@ -220,9 +219,9 @@ class Calibration:
         return is_repriced or bool(corrected) or self.excess != 0
 
     def _bound_markup(self) -> None:
-        """Price calls no higher than the levels of a sliding window have shown them to be charged."""
-        shown = None if self._share is None else self._share.ppm
-        if shown is None or shown > SHOWN_PPM:
+        """Price calls no higher than the levels of windows have shown them to be charged."""
+        shown = None if self._shares is None else self._shares.ppm
+        if shown is None or shown * PPM > SHOWN_PPM * self._markup.stated_ppm:
             self._markup.bound(None)
         elif abs(shown - self._markup.ppm) * SHOWN_STEPS > self._markup.ppm:
             self._markup.bound(shown)
@@ -326,21 +325,14 @@ class Calibration:
         return reading.capacity // (UNSETTLED_PARTS if any(each.period_ms < MINUTE_MS for each in shown) else 1)
 
     def _learn_share(self, reading: Reading, order: AdmissionOrder) -> None:
-        """Learn from the level of a sliding window how much of our charges it counts at most: see `charged_share`.
-
-        The levels of buckets and of counters that begin anew correct their mirrors; but the answers of a counter of a
-        second or two come when it has begun anew. What counts in a sliding window of that length is not known well
-        enough.
-        """
-        mirrors = self._buckets.of(TOKENS)
-        mirror, prices = mirrors[0], self._sends.prices_of(order.number)
-        telling = Refill.FIXED if mirror.period_ms <= SHORT_MS else Refill.SLIDING
-        if len(mirrors) > 1 or mirror.refill is not telling or prices is None:
+        """Learn from the level of a window how much of our charges it counts at most: see `charged_shares`."""
+        prices = self._sends.prices_of(order.number)
+        if prices is None:
             return
         oldest = self._sends.index_of(self._sends.oldest_open[-1])
         oldest_ms = order.sent_ms if oldest is None else self._sends.sent_ms[oldest]
-        self._share = self._share or ChargedShare()
-        self._share.observe(mirror, self.tariff.price(prices), reading.remaining, order, oldest_ms)
+        self._shares = self._shares or ChargedShares()
+        self._shares.observe(self._buckets.of(TOKENS), self.tariff.price(prices), reading, order, oldest_ms)
 
     def _delay_of(self, metric: LimitMetric) -> AdmissionDelay:
         if metric is TOKENS:

@@ -20,6 +20,7 @@ from headrace.broker.core.answers.refill_detection import BUCKET, SHORT_MS
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.sent_calls import AdmissionOrder
+from headrace.broker.core.budget.two_counters import TwoCounterMirror
 from headrace.broker.core.units import PPM
 
 SAMPLES_MAX: Final = 64
@@ -31,8 +32,10 @@ ALONE_MIN: Final = 16  # of `SAMPLES_MAX` calls, so many show the least share of
 ALIKE_PPM: Final = 20_000  # shares that differ by so much are the same, for charges are whole tokens
 CARRIED_MIN: Final = 100  # a smaller call shows its share less exactly than that
 
+_UNSHOWN: Final = -1
+
 _Answer = tuple[int, int, int]
-"""When a call was sent, what it carried, and what was in use according to its answer."""
+"""When a call was sent, what it carried, and what its answer says was in use; `_UNSHOWN`: that shows another window."""
 
 
 class ChargedShare:
@@ -74,11 +77,16 @@ class ChargedShare:
             self._ppm.clear()
             self.ppm = None
             return True
-        known = [bound for window in windows if (bound := _bound(window, mirror.capacity)) is not None]
+        known = [bound for each in windows if (bound := _bound(each, mirror.capacity, order.delay_ms)) is not None]
         if known:
             self._ppm.append(min(known))
             self.ppm = min(self._ppm)
         return bool(known)
+
+    def record_unshown(self, carried: int, order: AdmissionOrder) -> None:
+        """Record a call that the window counts, whose answer shows another one."""
+        insort(self._answered, (order.sent_ms, carried, _UNSHOWN))
+        del self._answered[: max(0, len(self._answered) - CALLS_MAX)]
 
     def _observe_alone(self, carried: int, used: int) -> bool:
         """Process what is in use of a short bucket right after a call."""
@@ -99,9 +107,10 @@ class ChargedShare:
 
 def _of_window(mirror: AnyMirror, answered: list[_Answer], end_ms: int, delay_ms: int) -> list[_Answer]:
     """Return those of the last window that were sent before `end_ms` and, when the last of them came, all counted."""
-    if isinstance(mirror, FixedWindowMirror):
+    if isinstance(mirror, FixedWindowMirror | TwoCounterMirror):
         begun_ms = mirror.begun_ms(end_ms - 1)
-        delay_ms = delay_ms if mirror.spread_ms is None else min(delay_ms, mirror.spread_ms)
+        if isinstance(mirror, FixedWindowMirror) and mirror.spread_ms is not None:
+            delay_ms = min(delay_ms, mirror.spread_ms)
         end_ms = min(end_ms, begun_ms + mirror.period_ms - delay_ms)
     else:
         begun_ms = end_ms - mirror.period_ms + delay_ms
@@ -110,12 +119,26 @@ def _of_window(mirror: AnyMirror, answered: list[_Answer], end_ms: int, delay_ms
 
 def _is_stale(window: list[_Answer]) -> bool:
     """Return whether three calls in a row have shown the same, as if they had not been charged; two may by chance."""
-    return any(window[place][2] == window[place + 1][2] == window[place + 2][2] for place in range(len(window) - 2))
+    shown = [used for _, _, used in window if used != _UNSHOWN]
+    return any(one == other == third for one, other, third in zip(shown, shown[1:], shown[2:], strict=False))
 
 
-def _bound(window: list[_Answer], capacity: int) -> int | None:
-    """Return what its calls were charged at most, of what they carried; None: that says little."""
+def _bound(window: list[_Answer], capacity: int, delay_ms: int) -> int | None:
+    """Return what its calls were charged at most, of what they carried; None: that says little.
+
+    Where other answers show another window, the last call that was admitted may be one of theirs. Then only those count
+    that were admitted before the last one whose answer shows this window.
+    """
+    if any(used == _UNSHOWN for _, _, used in window):
+        window = _before_last_shown(window, delay_ms)
     carried = sum(carried for _, carried, _ in window)
     if carried * USED_PARTS < capacity:
         return None
     return max(used for _, _, used in window) * PPM // carried
+
+
+def _before_last_shown(window: list[_Answer], delay_ms: int) -> list[_Answer]:
+    last = next((each for each in reversed(window) if each[2] != _UNSHOWN), None)
+    if last is None:
+        return []
+    return [*window[: bisect_left(window, (last[0] - delay_ms,))], last]

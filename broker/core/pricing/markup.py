@@ -25,20 +25,24 @@ class Markup:
         self._at_most: int | None = None  # parts per million; None: unbounded
         self._samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)
 
+    @property
+    def stated_ppm(self) -> int:
+        """The ratio that refusals have stated, whatever levels have shown."""
+        ours, theirs = (sum(column) for column in zip(*self._samples, strict=True)) if self._samples else (1, 1)
+        return max(PPM, theirs * PPM // ours)
+
     def record(self, charge: int, requested: int) -> None:
         """Record that the server charges `requested` for a call that we priced at `charge`; 0 shows no ratio."""
         if charge <= 0:
             return
         self._samples.append((charge, min(requested, TIMES_MAX * charge)))
-        ours, theirs = (sum(column) for column in zip(*self._samples, strict=True))
-        self.ppm = self._bounded(max(PPM, theirs * PPM // ours))
+        self.ppm = self._bounded(self.stated_ppm)
 
     def bound(self, at_most_ppm: int | None) -> None:
         """Let the ratio be no more than what levels have shown; None: they show nothing."""
         if at_most_ppm != self._at_most:
             self._at_most = at_most_ppm
-            ours, theirs = (sum(column) for column in zip(*self._samples, strict=True)) if self._samples else (1, 1)
-            self.ppm = self._bounded(max(PPM, theirs * PPM // ours))
+            self.ppm = self._bounded(self.stated_ppm)
 
     def _bounded(self, ppm: int) -> int:
         return ppm if self._at_most is None else min(ppm, self._at_most)

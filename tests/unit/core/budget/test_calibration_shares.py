@@ -117,12 +117,21 @@ def test_a_counter_of_a_second_whose_answers_take_two_tells_it_too() -> None:
     assert 400 <= budget._calibration.to_pay(CHARGE, stated=False) <= 410
 
 
-def test_another_bucket_of_tokens_beside_it_says_how_much_is_let_through() -> None:
+def test_another_bucket_of_tokens_beside_it_is_charged_alike() -> None:
     server = Sliding(902_000)
     server.spend(60)
     server.budget._buckets.believe(LimitMetric.TOKENS, 10 * SIZE, 3_600_000, server.sent[-1])
-    server.spend(300)
-    assert server.price == CHARGE
+    server.spend(400)
+    assert 451 <= server.price <= 456
+
+
+def test_levels_bound_what_refusals_have_named() -> None:
+    """Three charges of small calls priced all others at 2.8 times their law: seed 99331, 53 % of the ideal before."""
+    server = Sliding(1_300_000)
+    server.budget._calibration._markup.record(CHARGE, 3 * CHARGE)
+    assert server.price == 3 * CHARGE
+    server.spend(400)
+    assert 650 <= server.price <= 657
 
 
 def test_levels_that_are_old_end_the_bound() -> None:

@@ -1,0 +1,58 @@
+"""The share of what calls carry that windows of tokens were charged at most: see `charged_share`.
+
+A server may show several windows by turns. All of them are charged the same for a call, so the least share that any of
+them shows is that of all.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from headrace.broker.core.answers.rate_limit_headers import Reading
+from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill
+from headrace.broker.core.budget.charged_share import ChargedShare
+from headrace.broker.core.budget.mirror_list import AnyMirror
+from headrace.broker.core.budget.sent_calls import AdmissionOrder
+
+_TELLING: Final = frozenset({Refill.SLIDING, Refill.TWO})
+
+
+class ChargedShares:
+    """The shares that the windows of one limit's tokens show."""
+
+    __slots__ = ("_shares",)
+
+    def __init__(self) -> None:
+        self._shares: dict[int, ChargedShare] = {}  # by the size of the window
+
+    @property
+    def ppm(self) -> int | None:
+        """The least share that a window shows; None: none shows any."""
+        return min((share.ppm for share in self._shares.values() if share.ppm is not None), default=None)
+
+    def observe(
+        self, mirrors: Sequence[AnyMirror], carried: int, reading: Reading, order: AdmissionOrder, oldest_ms: int
+    ) -> None:
+        """Process a level that headers show right after a call that carried `carried`, by our law.
+
+        `mirrors` are all of tokens; `oldest_ms`: when the oldest call without an answer was sent.
+        """
+        telling = {mirror.capacity: mirror for mirror in mirrors if _tells(mirror)}
+        if self._shares.keys() - telling.keys():
+            self._shares = {size: share for size, share in self._shares.items() if size in telling}
+        for size, mirror in telling.items():
+            share = self._shares.get(size)
+            if share is None:
+                share = self._shares[size] = ChargedShare()
+            if size == reading.capacity:
+                share.observe(mirror, carried, reading.remaining, order, oldest_ms)
+            else:
+                share.record_unshown(carried, order)
+
+
+def _tells(mirror: AnyMirror) -> bool:
+    """Return whether a window's levels show a share.
+
+    Those of buckets and of counters that begin anew correct their mirrors; but the answers of a counter of a second or
+    two come when it has begun anew. What counts in another window of that length is not known well enough.
+    """
+    return mirror.refill is Refill.FIXED if mirror.period_ms <= SHORT_MS else mirror.refill in _TELLING
