@@ -329,9 +329,7 @@ class Calibration:
         prices = self._sends.prices_of(order.number)
         if prices is None:
             return
-        oldest = self._sends.index_of(self._sends.oldest_open[-1])
-        oldest_ms = order.sent_ms if oldest is None else self._sends.sent_ms[oldest]
-        self._shares = self._shares or ChargedShares()
+        self._shares, oldest_ms = self._shares or ChargedShares(), self._sends.oldest_open_ms(order.sent_ms)
         self._shares.observe(self._buckets.of(TOKENS), self.tariff.price(prices), reading, order, oldest_ms)
 
     def _delay_of(self, metric: LimitMetric) -> AdmissionDelay:

@@ -138,6 +138,7 @@ def _bound(window: list[_Answer], capacity: int, delay_ms: int) -> int | None:
 
 
 def _before_last_shown(window: list[_Answer], delay_ms: int) -> list[_Answer]:
+    """Return the last call whose answer shows this window, and all that were admitted before it for certain."""
     last = next((each for each in reversed(window) if each[2] != _UNSHOWN), None)
     if last is None:
         return []

@@ -34,9 +34,10 @@ class ChargedShares:
     ) -> None:
         """Process a level that headers show right after a call that carried `carried`, by our law.
 
-        `mirrors` are all of tokens; `oldest_ms`: when the oldest call without an answer was sent.
+        `mirrors` are all of tokens; `oldest_ms`: when the oldest call without an answer was sent. A project's windows
+        may have the size of the account's, so they tell nothing.
         """
-        telling = {mirror.capacity: mirror for mirror in mirrors if _tells(mirror)}
+        telling = {mirror.capacity: mirror for mirror in mirrors if not mirror.project and _tells(mirror)}
         if self._shares.keys() - telling.keys():
             self._shares = {size: share for size, share in self._shares.items() if size in telling}
         for size, mirror in telling.items():

@@ -94,6 +94,14 @@ class SentCalls:
         index = number - self.forgotten
         return index if index >= 0 else None
 
+    def oldest_open_ms(self, sent_ms: int) -> int:
+        """Return when the oldest call was sent that is without an answer, as of the last sending.
+
+        `sent_ms` is returned where that call has been forgotten.
+        """
+        index = self.index_of(self.oldest_open[-1])
+        return sent_ms if index is None else self.sent_ms[index]
+
     def remembered(self) -> Iterator[tuple[int, int, Prices | None]]:
         """Yield the calls that are remembered: when each was sent, the number of the oldest open one, and its prices.
 

@@ -191,8 +191,7 @@ class _SideLimit:
         mirror = next((each for each in telling if each.capacity == reading.capacity), None)
         prices = self.calls.prices_of(order.number) if order.number >= 0 else None
         if mirror is not None and prices is not None and self.kind != IMAGES:
-            oldest = self.calls.index_of(self.calls.oldest_open[-1])
-            oldest_ms = order.sent_ms if oldest is None else self.calls.sent_ms[oldest]
+            oldest_ms = self.calls.oldest_open_ms(order.sent_ms)
             if mirror.capacity not in self._shares:  # of a size that is new, perhaps in place of another
                 sizes = {known.capacity for known in self.buckets}
                 self._shares = {size: share for size, share in self._shares.items() if size in sizes}

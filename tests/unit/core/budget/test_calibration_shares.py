@@ -126,7 +126,7 @@ def test_another_bucket_of_tokens_beside_it_is_charged_alike() -> None:
 
 
 def test_levels_bound_what_refusals_have_named() -> None:
-    """Three charges of small calls priced all others at 2.8 times their law: seed 99331, 53 % of the ideal before."""
+    """Before, a few named charges priced all others at 2.8 times their law (seed 99331: 53 % of the ideal)."""
     server = Sliding(1_300_000)
     server.budget._calibration._markup.record(CHARGE, 3 * CHARGE)
     assert server.price == 3 * CHARGE

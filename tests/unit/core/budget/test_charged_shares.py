@@ -50,10 +50,13 @@ def test_two_counters_count_all_calls_since_their_mark() -> None:
 
 
 def test_calls_before_the_mark_of_two_counters_do_not_count_fully() -> None:
+    """All is charged as priced. Counted fully, the calls of the former window would show a share of less."""
     shares, mirrors = ChargedShares(), [two_counters(mark_ms=5_000)]
-    for place in range(8):  # all but the last before the mark
-        hear(shares, mirrors, 4_700 + 50 * place, level(1_000 * (place + 1)))
-    assert shares.ppm is None or shares.ppm >= PPM
+    for place in range(8):
+        hear(shares, mirrors, 1_000 + 100 * place, level(500 * (place + 1)), 500)
+    for place in range(8):  # a half of the former 4,000 overlaps
+        hear(shares, mirrors, 9_900 + 10 * place, level(2_000 + 500 * (place + 1)), 500)
+    assert shares.ppm == PPM
 
 
 def test_windows_that_take_turns_count_each_others_calls() -> None:
@@ -75,11 +78,21 @@ def test_answers_that_show_another_window_alone_tell_nothing_of_this_one() -> No
 
 def test_of_calls_sent_within_a_delay_only_the_one_that_is_answered_counts() -> None:
     """Calls whose answers show another window may have been admitted after the last one that shows this window."""
-    shares, mirrors = ChargedShares(), [sliding(), sliding(OTHER, 5_000)]
+    shares, mirrors = ChargedShares(), [sliding(), Mirror(TOKENS, OTHER, 5_000, 0)]
     for place in range(4 * APART_PARTS):
-        shown = level(3_000) if place % 4 == 0 else level(1_000, OTHER)
+        shown = level(3_000 + place) if place % 4 == 0 else level(1_000 + place, OTHER)
         hear(shares, mirrors, 1_000 + place, shown, 3_000)
-    assert shares.ppm is None or shares.ppm >= PPM
+    assert shares.ppm is not None
+    assert shares.ppm >= PPM
+
+
+def test_a_projects_window_tells_nothing() -> None:
+    """It may have the size of the account's, and another length."""
+    shares = ChargedShares()
+    project = SlidingWindowMirror(TOKENS, CAPACITY, PERIOD_MS, 0, SentCalls(), project=True)
+    for place in range(8):
+        hear(shares, [project], 1_000, level(600 * (place + 1)))
+    assert shares.ppm is None
 
 
 def test_a_window_that_is_gone_shows_nothing() -> None:
