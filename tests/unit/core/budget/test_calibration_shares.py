@@ -27,15 +27,15 @@ class Sliding:
 
     def __init__(self, counted_ppm: int, seconds: int = 60) -> None:
         self.budget = Budget(UNKNOWN, 0, None)
-        self.counted_ppm, self.seconds = counted_ppm, seconds
+        self.counted_ppm, self.seconds, self.stated = counted_ppm, seconds, False
         self.sent: list[int] = []
 
     def call(self, now_ms: int) -> None:
         number = len(self.sent)
-        at_ms = self.budget.payable_at(charge(number), now_ms)
+        at_ms = self.budget.payable_at(charge(number), now_ms, stated=self.stated)
         assert at_ms is not None
         self.sent.append(max(now_ms, at_ms))
-        self.budget.reserve(number, charge(number), self.sent[-1])
+        self.budget.reserve(number, charge(number), self.sent[-1], stated=self.stated)
         left = SIZE - self.counted(self.sent[-1])
         self.budget.record_answer(number, self.sent[-1], answer(tokens=(SIZE, left, f"{self.seconds}s")))
 
@@ -123,6 +123,13 @@ def test_another_bucket_of_tokens_beside_it_is_charged_alike() -> None:
     server.budget._buckets.believe(LimitMetric.TOKENS, 10 * SIZE, 3_600_000, server.sent[-1])
     server.spend(400)
     assert 451 <= server.price <= 456
+
+
+def test_calls_whose_charge_the_server_has_named_tell_nothing_of_our_prices() -> None:
+    server = Sliding(902_000)
+    server.stated = True
+    server.spend(400)
+    assert server.price == CHARGE
 
 
 def test_levels_bound_what_refusals_have_named() -> None:

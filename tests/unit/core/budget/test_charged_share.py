@@ -16,6 +16,7 @@ from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
+from headrace.broker.core.units import PPM
 
 CAPACITY = 10_000
 PERIOD_MS = 10_000
@@ -248,3 +249,43 @@ def test_what_is_left_is_rounded_down_so_no_more_is_in_use_than_is_stated() -> N
     for place in range(1, APART_PARTS + 1):
         window.hear(1_000, 600 * place)
     assert window.share.ppm == 600_000
+
+
+def unshown(window: Window, sent_ms: int, carried: int = 1_000) -> None:
+    """Hear an answer that shows another window than this one, which counts its call all the same."""
+    window.share.record_unshown(carried, AdmissionOrder(0, sent_ms, sent_ms + 50, DELAY_MS))
+
+
+def test_calls_whose_answers_show_another_window_count_as_well() -> None:
+    """Sixteen calls of 500 tokens, of which 300 count; every other answer shows this window."""
+    window = Window(sliding())
+    for place in range(0, 16, 2):
+        unshown(window, 1_000 + 2 * DELAY_MS * place, 500)
+        window.hear(1_000 + 2 * DELAY_MS * (place + 1), 300 * (place + 2), 500)
+    assert window.share.ppm == 600_000
+
+
+def test_a_call_within_a_delay_of_the_last_one_that_shows_the_window_may_have_come_later() -> None:
+    """So it does not count, whatever its answer shows: only the last one, or the one before while that is open."""
+    window = Window(sliding())
+    for place in range(0, 16, 2):
+        unshown(window, 1_000 + place, 2_500)
+        window.hear(1_001 + place, 300 * (place + 2), 2_500)
+    assert window.share.ppm == 4_200 * PPM // 2_500
+
+
+def test_calls_of_a_window_that_no_answer_shows_tell_nothing() -> None:
+    window = Window(sliding())
+    for place in range(APART_PARTS - 1):
+        window.hear(1_000 + place, 100 * (place + 1))
+    for place in range(8):
+        unshown(window, 2 * PERIOD_MS + place)
+    assert not window.hear(1_100, 900, oldest_ms=2 * PERIOD_MS + 8)
+    assert window.share.ppm is None
+
+
+def test_of_answers_that_show_another_window_no_more_are_kept_than_are_looked_at() -> None:
+    window = Window(sliding())
+    for place in range(CALLS_MAX + 10):
+        unshown(window, place)
+    assert len(window.share._answered) == CALLS_MAX

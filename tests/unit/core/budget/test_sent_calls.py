@@ -227,3 +227,14 @@ def test_longer_delays_would_have_let_later_calls_be_counted_and_kept_older_ones
         sends.record_refusal(400)
     assert sends.delay_max_ms == 500
     assert sends.counted_late(LimitMetric.TOKENS, order, 6_000) == 2, "the call at 500 alone"
+
+
+def test_the_oldest_call_without_an_answer_is_known_unless_it_has_been_forgotten() -> None:
+    sends = SentCalls()
+    sends.append(5, 1)
+    assert sends.oldest_open_ms(7) == 5, "itself"
+    for number in range(1, 2 * SENDS_MAX):
+        sends.append(5 + number, 1, oldest_open=3)
+    assert sends.oldest_open_ms(9_000) == 8
+    sends.append(9_000, 1, oldest_open=3)
+    assert sends.oldest_open_ms(9_000) == 9_000, "forgotten"
