@@ -17,13 +17,15 @@ from headrace.broker.core.answers.rate_limit_headers import (
     Snapshot,
 )
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
+from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.bucket_mirror import Corrections, Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.inflow import Rates
 from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike
 from headrace.broker.core.budget.missing_tokens import MissingTokens
-from headrace.broker.core.budget.room_for_others import RoomForOthers
+from headrace.broker.core.budget.reservation import Reservation
+from headrace.broker.core.budget.room_for_others import RoomForOthers, is_unforeseen
 from headrace.broker.core.budget.sent_calls import AdmissionOrder, SentCalls
 from headrace.broker.core.budget.shown_buckets import ShownBuckets
 from headrace.broker.core.budget.sliding_window import SlidingWindowMirror
@@ -99,14 +101,12 @@ class BucketSet:
         self._others = self._others or RoomForOthers()
         self._others.record_missing(tokens, now_ms)
 
-    def make_room(self, sent_ms: int, now_ms: int) -> None:
-        """Let buckets keep what others may take before it is known; a call sent at `sent_ms` has been answered."""
-        if self._others is None:
-            return
-        self._others.record_answer(sent_ms, now_ms)
-        for mirror in self._mirrors.of(TOKENS):
-            if isinstance(mirror, Mirror):
-                mirror.room = self._others.tokens(mirror.capacity, now_ms)
+    def make_room(self, call: Reservation, meaning: Meaning, now_ms: int, *, told: bool = True) -> None:
+        """Let buckets keep what others may take: a call has an answer, which corrects none yet; `told`: it will."""
+        if (told and self._others is not None) or is_unforeseen(call, meaning):
+            self._others = self._others or RoomForOthers()
+            buckets = [(each, self._shown.shows(each)) for each in self.of(TOKENS) if isinstance(each, Mirror)]
+            self._others.make(call, meaning, buckets, now_ms)
 
     def of(self, metric: LimitMetric) -> list[AnyMirror]:
         """Return the mirrors of one metric."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from headrace.broker.amounts import counted, spoken_s
-from headrace.broker.core.budget.side_limits import IMAGES
+from headrace.broker.core.budget.side_limit import IMAGES
 from headrace.broker.core.lease import RELEASED
 from headrace.broker.service.status.all_failing import all_failing, many_dead_letters
 from headrace.broker.service.status.reading import Report, Said, StatusReading

@@ -9,7 +9,7 @@ from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Answer, Verdict, judge
 from headrace.broker.core.budget.budget import Budget, LimitBeliefs
 from headrace.broker.core.budget.refusals import is_explained
-from headrace.broker.core.budget.side_limits import UNSHOWN_MAX
+from headrace.broker.core.budget.side_limit import UNSHOWN_MAX
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import ROUNDING_TOKENS
@@ -264,7 +264,7 @@ def test_a_refusal_that_names_it_shows_that_it_is_still_there() -> None:
     for number in range(2 * UNSHOWN_MAX):
         refused = names("input-tokens", used=5_500, requested=1_000)
         bucket = answer((60_000, 59_000, "1s")).readings
-        limit.call(carries(1_000), 20_000 * (number + 1), replace(refused, readings=bucket))
+        limit.call(carries(1_000), 40_000 * (number + 1), replace(refused, readings=bucket))
     assert limit.budget.sides.made == made
 
 

@@ -7,7 +7,7 @@ from headrace.broker.core.answers.rate_limit_headers import MINUTE_MS, LimitMetr
 from headrace.broker.core.budget.budget import Budget
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.level_bounds import LevelBounds
-from headrace.broker.core.budget.side_limits import IMAGE_UNITS
+from headrace.broker.core.budget.side_limit import IMAGE_UNITS
 from headrace.broker.core.endpoints import Law
 from headrace.broker.core.pricing.laws import Prices
 from tests.unit.core.specimens import candidate, place
