@@ -305,8 +305,9 @@ class AdmissionGuide:
             bounds = self._sides.bounds(None, 0, now_ms) if self._sides else ()
             rates = [bound.per_minute for _, bound, is_stated in bounds if is_stated and not bound.long]
         else:
-            long_window = shortest.refill is not BUCKET and shortest.period_ms >= HOUR_MS
-            rates = [] if long_window else [shortest.capacity * MINUTE_MS // shortest.period_ms]
+            unstated = shortest.refill is not BUCKET and shortest.period_ms >= HOUR_MS
+            unstated = unstated or shortest.capacity in self._buckets.coarse
+            rates = [] if unstated else [shortest.capacity * MINUTE_MS // shortest.period_ms]
         if tokens is not None and (shortest is not None or not rates):
             return tokens * MINUTE_MS // self._settings.period_ms
         stated = min(rates, default=None)

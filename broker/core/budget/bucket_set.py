@@ -22,6 +22,7 @@ from headrace.broker.core.budget.bucket_mirror import Corrections, Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.inflow import Rates
 from headrace.broker.core.budget.level_bounds import LevelBounds
+from headrace.broker.core.budget.level_reach import NO_SIZES
 from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike
 from headrace.broker.core.budget.missing_tokens import MissingTokens
 from headrace.broker.core.budget.reservation import Reservation
@@ -40,13 +41,14 @@ class BucketSet:
 
     Attributes:
         missing: The tokens that answers showed to be missing and no call of ours explains.
+        coarse: Sizes that levels have shown too coarsely to state them (`headrace.broker.core.budget.level_reach`).
         others: Whether others must have taken some of a window.
     """
 
     def __init__(self, sends: SentCalls, *, estimates: bool = True) -> None:
         """`sends`: every call of the limit, which the mirrors look back at; `estimates`: see `ShownBuckets`."""
         self._sends = sends
-        self.missing = MissingTokens()
+        self.missing, self.coarse = MissingTokens(), NO_SIZES
         self._others: RoomForOthers | None = None  # until tokens are missing
         self._mirrors = MirrorList()
         self._shown = ShownBuckets(self._mirrors, sends, estimates=estimates)
@@ -118,7 +120,7 @@ class BucketSet:
 
     def is_stated(self, mirror: AnyMirror) -> bool:
         """Return whether headers state a bucket and its period: others are the operator's, or refusals named them."""
-        return self._shown.states(mirror)
+        return mirror.capacity not in self.coarse and self._shown.states(mirror)
 
     @property
     def shows_tokens(self) -> bool:
@@ -188,9 +190,7 @@ class BucketSet:
         """Return how long `tokens` take to flow into the slowest bucket."""
         flow_ms = 0
         for mirror in self._mirrors.of(TOKENS):
-            needed_ms = tokens * mirror.period_ms // mirror.capacity
-            if needed_ms > flow_ms:
-                flow_ms = needed_ms
+            flow_ms = max(flow_ms, tokens * mirror.period_ms // mirror.capacity)
         return flow_ms
 
     def pace_ms(self, paid: int) -> int:

@@ -177,7 +177,9 @@ class Calibration:
         if not verdict.readings and not verdict.side_readings:
             return verdict
         self._reaches = self._reaches or LevelReaches()
-        return self._reaches.corrected(verdict, least, call.sent_ms, self._sends)
+        verdict = self._reaches.corrected(verdict, least, call.sent_ms, self._sends)
+        self._buckets.coarse = self._reaches.coarse
+        return verdict
 
     def learn_charge(
         self, attempt: int, call: Reservation, verdict: Verdict, usage: TokenUsage | None, now_ms: int

@@ -11,7 +11,8 @@ the highest level that answers have shown, with their call's charge. Likewise, i
 bucket, it is taken for that bucket. A higher level raises the reach. One above a quarter of the limit, or a reset of
 more than a minute, proves the levels its own: then the limit is believed as it is stated.
 A counter of a minute that is nearly used up looks the same until its mark. So such a size slows calls down, and fails
-no request.
+no request. Where levels are rounded so *coarsely* that they are one or two figures, the limit may hold twice as much as
+the highest: then it is stated by nothing, and more is searched for.
 """
 
 from collections.abc import Callable
@@ -28,7 +29,9 @@ ANSWERS_MIN: Final = 8
 RESETS_MIN: Final = 4  # different ones, before they show the size of a bucket
 FIT_PARTS: Final = 50  # a size is known if its bounds are within one part in so many
 RISEN_PARTS: Final = 20  # a level has risen if more than one part in so many of it has returned
+COARSE_MAX: Final = 2  # different levels, of `ANSWERS_MIN` or more
 SIZES_MAX: Final = 16  # that are remembered
+NO_SIZES: Final[frozenset[int]] = frozenset()  # one for all limits, of which most have none
 
 
 class LevelReach:
@@ -36,6 +39,7 @@ class LevelReach:
 
     Attributes:
         is_own: The levels have proved to be those of the limit stated.
+        is_coarse: What is believed in place of that is the highest of one or two levels.
     """
 
     __slots__ = (
@@ -44,11 +48,13 @@ class LevelReach:
         "_first_ms",
         "_fits",
         "_least",
+        "_levels",
         "_longest_ms",
         "_period_ms",
         "_resets",
         "_size",
         "_top",
+        "is_coarse",
         "is_own",
     )
 
@@ -59,7 +65,8 @@ class LevelReach:
         self._capacity = capacity
         self._size: int | None = None  # what is believed in place of the capacity
         self._period_ms: int | None = None  # of the bucket that has shown that size
-        self.is_own = False
+        self.is_own = self.is_coarse = False
+        self._levels: tuple[int, ...] = ()  # different ones, one more than `COARSE_MAX` at most
         self._answers = 0
         self._first_ms = self._longest_ms = 0  # the first sending time, and the longest reset
         self._top = 0  # the highest level, before the call that showed it was charged
@@ -108,6 +115,8 @@ class LevelReach:
         self._least = min(self._least, remaining + ours)
         if len(self._resets) < RESETS_MIN and full_in_ms not in self._resets:
             self._resets += (full_in_ms,)
+        if len(self._levels) <= COARSE_MAX and remaining not in self._levels:
+            self._levels += (remaining,)
         self._fit(remaining, full_in_ms)
         if self._answers < ANSWERS_MIN:
             return
@@ -119,7 +128,7 @@ class LevelReach:
             if self._size * REACH_PARTS > self._capacity:  # that of the limit stated, nearly used up
                 self.is_own, self._size = True, None
         elif passed_ms >= SHORT_MS and (passed_ms >= self._longest_ms or not has_risen):
-            self._size = self._top
+            self._size, self.is_coarse = self._top, len(self._levels) <= COARSE_MAX
 
     def _fit(self, remaining: int, full_in_ms: int) -> None:
         """Narrow the sizes that buckets may have whose levels and resets are whole numbers, rounded down."""
@@ -155,12 +164,14 @@ class LevelReaches:
 
     Attributes:
         sizes: The last sizes that limits were taken to have instead of those stated.
+        coarse: Those of them that are the highest of one or two levels.
     """
 
-    __slots__ = ("_own", "_reaches", "sizes")
+    __slots__ = ("_own", "_reaches", "coarse", "sizes")
 
     def __init__(self) -> None:
         self.sizes: tuple[int, ...] = ()
+        self.coarse = NO_SIZES
         self._reaches: dict[str, LevelReach] = {}  # by the kind of the header
         self._own: dict[str, int] = {}  # the limits whose levels have proved to be their own: no more is asked of them
 
@@ -202,6 +213,7 @@ class LevelReaches:
             del self._reaches[kind]
         elif size != shown.capacity and size not in self.sizes:
             self.sizes = (*self.sizes[1 - SIZES_MAX :], size)
+            self.coarse = self.coarse.intersection(self.sizes) | ({size} if reach.is_coarse else set())
         return size
 
 

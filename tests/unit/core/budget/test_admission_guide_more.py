@@ -8,7 +8,7 @@ from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, 
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.achievement import LASTS_MS
-from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS
+from headrace.broker.core.budget.admission_guide import COMPARED_EVERY_MS, GUESS
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.calls_foresight import FORESEEN_MIN
 from headrace.broker.core.budget.mirror_trust import FORESEEN_CALLS, LATELY_MS
@@ -255,3 +255,38 @@ def test_a_shown_limit_of_calls_that_foresees_refusals_holds_back_what_the_measu
     assert rig.ask() == 0
     spend_shown_calls(rig)
     assert (rig.ask() > 500) is foreseen
+
+
+# ------------------------------------------------------------------ sizes that levels have shown too coarsely
+
+
+def coarse(rig: Rig) -> Rig:
+    rig.buckets.coarse = frozenset({RATE})
+    return rig
+
+
+@pytest.mark.parametrize(("rig", "rate"), [(Rig(UNKNOWN), RATE), (coarse(Rig(UNKNOWN)), GUESS), (coarse(Rig()), RATE)])
+def test_a_size_that_levels_have_shown_too_coarsely_states_no_rate(rig: Rig, rate: int) -> None:
+    rig.call(REFUSED)
+    assert rig.guide._rate is not None
+    assert rig.guide._rate.rate == rate * 1_000, "the operator states one"
+
+
+@pytest.mark.parametrize("is_coarse", [True, False])
+def test_more_is_searched_for_than_a_size_that_levels_have_shown_too_coarsely(*, is_coarse: bool) -> None:
+    """Before: half of a limit was used for ever, whose levels were one figure or two."""
+    rig = Rig(UNKNOWN, tokens=None)
+    shown = Reading(LimitMetric.TOKENS, RATE, RATE - 400, MINUTE_MS, None)
+    for _ in range(20):
+        number = rig.sends.append(rig.now_ms, 400)
+        rig.call()
+        order = rig.sends.admission_order(number, rig.now_ms - 10, rig.now_ms, delay_ms=10)
+        rig.buckets.observe_headers(shown, order)
+    (mirror,) = rig.buckets
+    if is_coarse:
+        rig.buckets.coarse = frozenset({mirror.capacity})
+    assert rig.buckets.is_stated(mirror) is not is_coarse
+    while not rig.guide.measures and rig.now_ms < 2 * LASTS_MS:
+        rig.spend(2_000)
+        rig.guide.compare(400, rig.now_ms)
+    assert rig.guide.measures is is_coarse

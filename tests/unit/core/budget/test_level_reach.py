@@ -9,6 +9,7 @@ from headrace.broker.core.answers.refill_detection import SHORT_MS
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.level_reach import (
     ANSWERS_MIN,
+    COARSE_MAX,
     REACH_PARTS,
     SIZES_MAX,
     LevelReach,
@@ -244,3 +245,35 @@ def test_a_minute_of_more_calls_than_are_remembered_explains_any_level() -> None
         at_ms = 2 * SENDS_MAX + MINUTE_MS + number * EVERY_MS
         corrected = reaches.corrected(told, lambda: CALL, at_ms, sends)
     assert corrected.readings[0].capacity == HELD + CALL
+
+
+@pytest.mark.parametrize("figures", [1, COARSE_MAX, COARSE_MAX + 1])
+def test_a_size_that_few_figures_have_shown_is_coarse(figures: int) -> None:
+    """Before: the highest of two rounded levels was taken for the limit, which holds twice as much."""
+    reaches, step = LevelReaches(), HELD // 10
+    for number in range(ANSWERS_MIN):
+        told = replace(verdict(), readings=(tokens(HELD - min(number, figures - 1) * step, PERIOD_MS),))
+        told = reaches.corrected(told, lambda: CALL, number * EVERY_MS, SentCalls())
+    assert told.readings[0].capacity == HELD + CALL
+    assert reaches.coarse == ({HELD + CALL} if figures <= COARSE_MAX else set())
+
+
+def test_the_size_of_a_bucket_that_resets_have_shown_is_not_coarse() -> None:
+    reaches = LevelReaches()
+    for number in range(ANSWERS_MIN):
+        full_in_ms = 30_000 + 7_500 * (number % 4)
+        level = HELD - HELD * full_in_ms // MINUTE_MS
+        told = replace(verdict(), readings=(tokens(level, full_in_ms),))
+        told = reaches.corrected(told, lambda: CALL, number * EVERY_MS, SentCalls())
+    assert told.readings[0].capacity == pytest.approx(HELD, rel=0.01)
+    assert not reaches.coarse
+
+
+def test_no_more_coarse_sizes_are_remembered_than_sizes() -> None:
+    reaches = LevelReaches()
+    sliding(reaches, tokens(HELD, PERIOD_MS))
+    assert reaches.coarse == {HELD + CALL}
+    for level in range(HELD + CALL + 1, HELD + CALL + SIZES_MAX + 1):
+        sliding(reaches, tokens(level, PERIOD_MS))
+    assert reaches.coarse == set(reaches.sizes)
+    assert HELD + CALL not in reaches.coarse
