@@ -7,7 +7,8 @@ fast as an empty one, so the room costs no rate. (A window loses what is left in
 How much is enough is learned from what it costs. Bursts come by chance, more than their mean at times, and levels that
 are rounded do not show them. So each refusal by a bucket whose level seemed to suffice, and more room would have held
 the call back, raises the room of a bucket that headers show, and each admission lowers it a little: once one call in
-`CALLS_PER_REFUSAL` is refused, it stays (the quantile that stochastic approximation finds, Robbins and Monro 1951).
+`CALLS_PER_REFUSAL` is refused, it stays (the quantile that stochastic approximation finds, Robbins and Monro 1951). The
+first ones raise nothing: where fewer are refused, others that give way would take the room for their own.
 """
 
 from collections import deque
@@ -30,7 +31,8 @@ AGE_PARTS: Final = 8  # one part in this many is the weight of the newest answer
 CAPACITY_PARTS: Final = 8  # one part in this many of the bucket is kept at most, by what answers have shown
 
 RAISED_PPM: Final = 340_000  # of the most that refusals make a bucket keep, for each of them
-CALLS_PER_REFUSAL: Final = 400
+FORGIVEN: Final = 2  # refusals, which raise nothing until admissions have made up for others
+CALLS_PER_REFUSAL: Final = 250
 MOST_PARTS: Final = 3  # one part in this many of the bucket is kept at most, for refusals
 FILLED_MS: Final = 5_000  # a bucket that fills sooner is full while calls are on their way: room would cost it rate
 
@@ -49,7 +51,8 @@ class RoomForOthers:
 
     def __init__(self) -> None:
         self.age_ms = AGE_FIRST_MS
-        self._raised_ppm, self._raised_ms = 0, -1  # by refusals, of the most; when it was raised last
+        self._raised_ppm = -FORGIVEN * RAISED_PPM  # by refusals, of the most; no room while it is negative
+        self._raised_ms = -1  # when it was raised last
         self._newest_ms = -1
         self._bursts: deque[tuple[int, int]] = deque()  # when, and how many tokens
         self._tokens = 0
@@ -79,7 +82,8 @@ class RoomForOthers:
             if is_new and any(bucket.low(now_ms) * MOST_PARTS < bucket.capacity for bucket in shown):
                 self._raised_ppm, self._raised_ms = min(PPM, self._raised_ppm + RAISED_PPM), now_ms
         elif meaning in ADMITTED:
-            self._raised_ppm = max(0, self._raised_ppm - RAISED_PPM // CALLS_PER_REFUSAL)
+            least_ppm = -FORGIVEN * RAISED_PPM
+            self._raised_ppm = max(least_ppm, self._raised_ppm - RAISED_PPM // CALLS_PER_REFUSAL)
         for bucket, _ in buckets:
             bucket.room = self.tokens(bucket.capacity, now_ms)
         for bucket in shown:

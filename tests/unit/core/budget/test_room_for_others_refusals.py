@@ -4,11 +4,9 @@ import pytest
 
 from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
-from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.reservation import Reservation
-from headrace.broker.core.budget.room_for_others import CALLS_PER_REFUSAL, MOST_PARTS, RAISED_PPM
-from headrace.broker.core.budget.sent_calls import SentCalls
-from headrace.broker.core.units import PPM, ROUNDING_TOKENS
+from headrace.broker.core.budget.room_for_others import CALLS_PER_REFUSAL, FORGIVEN, MOST_PARTS, RAISED_PPM
+from headrace.broker.core.units import PPM
 from tests.unit.core.shown import CAPACITY, Limit
 
 OK, REFUSED = Meaning.OK, Meaning.RATE_LIMITED
@@ -35,61 +33,76 @@ def room(limit: Limit) -> int:
     return mirror.low(100) - spare[0]
 
 
+def refuse(limit: Limit, times: int, from_ms: int = 0, *, held: bool = False) -> None:
+    """Calls that are refused one after another."""
+    for number in range(times):
+        sent_ms = from_ms + 100 * number
+        limit.buckets.make_room(call(sent_ms, held=held), REFUSED, sent_ms + 50)
+
+
 def test_each_refusal_that_more_room_would_have_prevented_makes_a_bucket_keep_more() -> None:
     limit, rooms = shown(), []
-    for number in range(4):
-        limit.buckets.make_room(call(100 * number), REFUSED, 100 * number + 50)
+    for number in range(FORGIVEN + 4):
+        refuse(limit, 1, 100 * number)
         rooms.append(room(limit) * MOST_PARTS / CAPACITY)
-    assert rooms == pytest.approx([RAISED_PPM / PPM, 2 * RAISED_PPM / PPM, 1, 1], abs=0.001)
+    raised = [RAISED_PPM / PPM, 2 * RAISED_PPM / PPM, 1, 1]
+    assert rooms == pytest.approx([0] * FORGIVEN + raised, abs=0.001)
 
 
 def test_refusals_of_calls_sent_before_the_last_one_was_known_are_one() -> None:
     limit = shown()
-    for sent_ms in (0, 0, 10, 49):
+    refuse(limit, FORGIVEN)
+    for sent_ms in (1_000, 1_000, 1_010, 1_049):
         limit.buckets.make_room(call(sent_ms), REFUSED, sent_ms + 50)
     assert room(limit) == CAPACITY * RAISED_PPM // PPM // MOST_PARTS
 
 
-def test_admissions_take_back_what_a_refusal_has_added() -> None:
+def test_admissions_take_back_what_a_refusal_has_added_and_forgive_others() -> None:
     limit = shown()
-    limit.buckets.make_room(call(0), REFUSED, 50)
+    refuse(limit, FORGIVEN + 1)
     for number in range(CALLS_PER_REFUSAL):
-        limit.buckets.make_room(call(50 + number), OK, 50 + number)
+        limit.buckets.make_room(call(1_000 + number), OK, 1_000 + number)
     assert room(limit) == 0
-    limit.buckets.make_room(call(1_000), OK, 1_000)
-    assert room(limit) == 0
+    refuse(limit, 1, 2_000)
+    assert room(limit) > 0, "it was forgiven no other"
+    for number in range((FORGIVEN + 2) * CALLS_PER_REFUSAL):
+        limit.buckets.make_room(call(3_000 + number), OK, 3_000 + number)
+    refuse(limit, FORGIVEN, 4_100)
+    assert room(limit) == 0, "no more than these are forgiven"
+    refuse(limit, 1, 4_500)
+    assert room(limit) > 0
 
 
 def test_an_answer_that_tells_nothing_of_limits_changes_no_room() -> None:
     limit = shown()
-    limit.buckets.make_room(call(0), REFUSED, 50)
+    refuse(limit, FORGIVEN + 1)
     before = room(limit)
     for number in range(CALLS_PER_REFUSAL):
-        limit.buckets.make_room(call(50 + number), Meaning.OVERLOADED, 50 + number)
+        limit.buckets.make_room(call(1_000 + number), Meaning.OVERLOADED, 1_000 + number)
     assert room(limit) == before > 0
 
 
 @pytest.mark.parametrize("period_ms", [SECOND_MS, HOUR_MS])
 def test_a_bucket_that_fills_at_once_keeps_nothing_and_neither_does_an_hours(period_ms: int) -> None:
     limit = shown(period_ms)
-    limit.buckets.make_room(call(0), REFUSED, 50)
+    refuse(limit, FORGIVEN + 1)
     assert room(limit) == 0
 
 
 def test_a_refusal_that_no_room_would_have_prevented_makes_none() -> None:
     limit = Limit()
     limit.show(limit.send(1_000, 0), 1_000, 1_000, period_ms=MINUTE_MS)
-    limit.buckets.make_room(call(0), REFUSED, 50)
+    refuse(limit, FORGIVEN + 1)
     assert room(limit) == 0, "the bucket was full"
     limit = shown()
-    limit.buckets.make_room(call(0, held=True), REFUSED, 50)
+    refuse(limit, FORGIVEN + 1, held=True)
     assert room(limit) == 0, "the mirrors would have held it back"
 
 
 def test_a_bucket_that_no_header_shows_keeps_nothing_for_what_was_refused() -> None:
     """Nothing tells that it is one: a window would lose what is left in it."""
-    buckets = BucketSet(SentCalls())
-    buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
-    buckets.pay(50_000, 0, 0)
-    buckets.make_room(call(0), REFUSED, 50)
-    assert buckets.spare(0, 50) == (10_000 - ROUNDING_TOKENS + 50, 1 << 62)
+    limit = Limit()
+    limit.buckets.believe(LimitMetric.TOKENS, CAPACITY, MINUTE_MS, 0)
+    limit.send(CAPACITY * 3 // 4, 0)
+    refuse(limit, FORGIVEN + 1)
+    assert room(limit) == 0

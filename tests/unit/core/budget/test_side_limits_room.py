@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.broker.core.budget.room_for_others import MOST_PARTS, RAISED_PPM
+from headrace.broker.core.budget.room_for_others import FORGIVEN, MOST_PARTS, RAISED_PPM
 from headrace.broker.core.units import PPM
 from tests.unit.core.budget.test_side_limits import DEAR, PER_MINUTE, Limit, carries, names, shows
 
@@ -22,15 +22,17 @@ def begun() -> Limit:
     return limit
 
 
-def test_a_refusal_makes_a_limit_of_input_keep_room() -> None:
-    limit = begun()
-    limit.call(carries(CARRIED), 600, shows("input-tokens", PER_MINUTE, 1_500, "45s"))
-    before_ms = limit.at(carries(CARRIED), 1_200)
-    assert before_ms == 1_200
-    limit.call(carries(CARRIED), 1_200, names("input-tokens", used=PER_MINUTE - 900, requested=CARRIED))
-    after_ms, room = limit.at(carries(CARRIED), 1_700), PER_MINUTE * RAISED_PPM // PPM // MOST_PARTS
-    assert after_ms is not None
-    assert after_ms - 1_700 == pytest.approx((CARRIED - 900 + room) * 10, abs=600)
+def test_refusals_make_a_limit_of_input_keep_room() -> None:
+    limit, room = begun(), PER_MINUTE * RAISED_PPM // PPM // MOST_PARTS
+    for number in range(FORGIVEN + 1):
+        at_ms = 60_000 * (number + 1)
+        assert limit.at(carries(CARRIED), at_ms) == at_ms
+        limit.call(carries(CARRIED), at_ms, shows("input-tokens", PER_MINUTE, 1_500, "45s"))
+        limit.call(carries(CARRIED), at_ms + 600, names("input-tokens", used=PER_MINUTE - 900, requested=CARRIED))
+        after_ms = limit.at(carries(CARRIED), at_ms + 1_100)
+        assert after_ms is not None
+        kept = room if number == FORGIVEN else 0
+        assert after_ms - at_ms - 1_100 == pytest.approx(max(1_000, (CARRIED - 900 + kept) * 10), abs=600)
 
 
 def test_what_others_take_of_input_counts_in_tokens_of_such_calls() -> None:
