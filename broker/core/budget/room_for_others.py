@@ -30,9 +30,9 @@ AGE_MAX_MS: Final = 10_000
 AGE_PARTS: Final = 8  # one part in this many is the weight of the newest answer in the mean age
 CAPACITY_PARTS: Final = 8  # one part in this many of the bucket is kept at most, by what answers have shown
 
-RAISED_PPM: Final = 340_000  # of the most that refusals make a bucket keep, for each of them
-FORGIVEN: Final = 2  # refusals, which raise nothing until admissions have made up for others
-CALLS_PER_REFUSAL: Final = 250
+RAISED_PPM: Final = 345_000  # of the most that refusals make a bucket keep, for each of them
+FORGIVEN: Final = 3  # refusals, which raise nothing until admissions have made up for others
+CALLS_PER_REFUSAL: Final = 150
 MOST_PARTS: Final = 3  # one part in this many of the bucket is kept at most, for refusals
 FILLED_MS: Final = 5_000  # a bucket that fills sooner is full while calls are on their way: room would cost it rate
 
