@@ -217,8 +217,7 @@ class AdmissionGuide:
             self._trust.judge_anew()
         lately = self._trust.lately(now_ms)
         bounds, told = self._bounds(paid, prices, reserved_ppm, now_ms)
-        foreign = self._buckets.missing.total + self._sides.missing_tokens()
-        if not self._trust.begins_trial(bounds, now_ms, foreign=foreign, told=told):
+        if not self._trust.begins_trial(bounds, now_ms, foreign=self._buckets.missing.total, told=told):
             return False
         self._buckets.missing.withdraw()
         self._doubted = DoubtedMirrors(self._buckets)

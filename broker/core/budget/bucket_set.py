@@ -103,12 +103,13 @@ class BucketSet:
         self._others = self._others or RoomForOthers()
         self._others.record_missing(tokens, now_ms)
 
-    def make_room(self, call: Reservation, meaning: Meaning, now_ms: int, *, told: bool = True) -> None:
-        """Let buckets keep what others may take: a call has an answer, which corrects none yet; `told`: it will."""
-        if (told and self._others is not None) or is_unforeseen(call, meaning):
-            self._others = self._others or RoomForOthers()
+    def make_room(self, call: Reservation, meaning: Meaning, now_ms: int) -> None:
+        """Let buckets keep what others may take before it is known: a call has been answered."""
+        if self._others is not None or is_unforeseen(call, meaning):
             buckets = [(each, self._shown.shows(each)) for each in self.of(TOKENS) if isinstance(each, Mirror)]
-            self._others.make(call, meaning, buckets, now_ms)
+            self._others = self._others or (RoomForOthers() if any(shown for _, shown in buckets) else None)
+            if self._others is not None:
+                self._others.make(call, meaning, buckets, now_ms)
 
     def of(self, metric: LimitMetric) -> list[AnyMirror]:
         """Return the mirrors of one metric."""

@@ -288,7 +288,6 @@ class Calibration:
     def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer describes; return whether each reading of tokens and requests agreed."""
         stated, agreed = verdict.snapshot, True
-        self._buckets.make_room(call, verdict.meaning, now_ms, told=stated is not None or bool(verdict.readings))
         if self.sides or verdict.side_limit is not None or verdict.side_readings:
             self._learn_sides(call, verdict, now_ms)
         if stated is None and not verdict.readings and not verdict.side_readings:
@@ -297,6 +296,7 @@ class Calibration:
             order = self._order(call, stated.metric, now_ms)
             error = self._buckets.observe_refusal(stated, self._left(call, stated), order)
             self._learn_delay(stated.metric, error, now_ms)
+        self._buckets.make_room(call, verdict.meaning, now_ms)
         self._buckets.hear_times(verdict.readings)
         shown = [(reading, False) for reading in verdict.readings]
         of_account = len(shown)

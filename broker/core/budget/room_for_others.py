@@ -74,7 +74,7 @@ class RoomForOthers:
             self.age_ms += (min(AGE_MAX_MS, now_ms - sent_ms) - self.age_ms) // AGE_PARTS
 
     def make(self, call: Reservation, meaning: Meaning, buckets: Buckets, now_ms: int) -> None:
-        """Make the room of all buckets by the answer to a call, which has not corrected any of them yet."""
+        """Make the room of all buckets, by the answer to a call."""
         self.record_answer(call.sent_ms, now_ms)
         shown = [bucket for bucket, is_shown in buckets if is_shown and _can_keep(bucket)]
         if is_unforeseen(call, meaning):

@@ -118,7 +118,6 @@ class SideLimit:
         """Correct what an answer shows or names of it."""
         number = call.number - self._first
         order = self.calls.admission_order(number, call.sent_ms, now_ms, self._delay.ms)
-        self.buckets.make_room(call, verdict.meaning, now_ms, told=bool(verdict.side_readings))
         taken = self._taken(number)
         self.sizes.disprove(lambda: taken, admitted=verdict.meaning is OK)
         for size, former in self.sizes.disproved.items():
@@ -136,7 +135,7 @@ class SideLimit:
             if side.kind == self.kind and self._believes(size, side.period_ms, taken, admitted=verdict.meaning is OK):
                 told = Reading(TOKENS, side.capacity, side.remaining, side.period_ms, side.full_in_ms)
                 reading = replace(told, capacity=size, remaining=min(size, self._left(side.remaining)))
-                self._learn(self.buckets.observe_headers(reading, order, told=told), size, now_ms)
+                self._learn(self.buckets.observe_headers(reading, order, told=told), size)
                 if verdict.meaning is OK:
                     self._learn_share(reading, order)
 
@@ -159,16 +158,14 @@ class SideLimit:
         if self._believes(size, named.period_ms, taken, admitted=False):
             left = None if named.used is None else self._left(max(0, named.capacity - named.used))
             stated = Snapshot(TOKENS, named.period_ms, size, None, None, named.name, None)
-            self._learn(self.buckets.observe_refusal(stated, left, order), size, order.now_ms)
+            self._learn(self.buckets.observe_refusal(stated, left, order), size)
             if left is None:  # it was too little for this call, and what it was is not said
                 self.buckets.trust_no_more_than(0, order.now_ms)
 
-    def _learn(self, error: int | None, size: int, now_ms: int) -> None:
-        """Learn from the error of the bucket of that size how long calls take to the limiter, and what others took."""
+    def _learn(self, error: int | None, size: int) -> None:
+        """Learn from the error of the bucket of that size how long calls take to the limiter."""
         period_ms = next((mirror.period_ms for mirror in self.buckets if mirror.capacity == size), MINUTE_MS)
         self._delay.learn(error, size, period_ms)
-        if error is not None and error < 0:
-            self.buckets.record_missing(-error, now_ms)
 
     def _learn_scale(self, carried: int, requested: int) -> None:
         """Learn what the server counts of a call that carries so much."""

@@ -31,15 +31,13 @@ KINDS: Final = ("input-tokens", "uncached-input-tokens", IMAGES)
 class SideLimits:
     """All such limits of one limit."""
 
-    __slots__ = ("_calls", "_gone", "_limits", "_missing", "_seen")
+    __slots__ = ("_calls", "_gone", "_limits")
 
     def __init__(self, calls: SentCalls) -> None:
         """`calls`: every call of the limit."""
         self._calls = calls
         self._limits: dict[str, SideLimit] = {}
         self._gone = 0  # changes of those that were dropped, and the dropping itself
-        self._missing = 0
-        self._seen: dict[str, int] = {}  # of that, in units of each limit
 
     def __bool__(self) -> bool:
         return bool(self._limits)
@@ -100,7 +98,6 @@ class SideLimits:
             limit.record_answer(call, verdict, now_ms)
             if limit.is_gone:
                 del self._limits[limit.kind]
-                self._seen.pop(limit.kind, None)
                 self._gone += limit.buckets.made + 1
 
     def _of(self, kind: str) -> SideLimit:
@@ -181,16 +178,6 @@ class SideLimits:
                 per_minute, level, kept = (figure * tokens // carried for figure in figures)
                 bound = replace(bound, per_minute=per_minute, level=level, reserved=kept)
                 yield at_ms, bound, limit.buckets.is_stated(mirror)
-
-    def missing_tokens(self) -> int:
-        """Return what answers have shown to be missing of all, in tokens of calls like those before this was asked."""
-        tokens = self._calls.recent_tokens()
-        for kind, limit in self._limits.items():
-            carried, total = limit.calls.recent_tokens(), limit.buckets.missing.total
-            if carried:
-                self._missing += max(0, total - self._seen.get(kind, 0)) * tokens // carried
-                self._seen[kind] = total
-        return self._missing
 
     def flow_ms(self, tokens: int) -> int:
         """Return how long what calls of so many tokens carry takes to flow in, if they are like the last ones."""

@@ -4,7 +4,7 @@ from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.units import ROUNDING_TOKENS
-from tests.unit.core.shown import SENT_MS, counted
+from tests.unit.core.shown import SENT_MS, Limit, counted
 
 OK, REFUSED = Meaning.OK, Meaning.RATE_LIMITED
 
@@ -44,12 +44,14 @@ def test_a_window_keeps_nothing_for_others_since_that_would_be_lost() -> None:
     assert before[1] == now_ms
 
 
-def test_an_answer_that_tells_no_level_makes_no_room_unless_it_is_a_refusal() -> None:
+def test_a_refusal_begins_to_make_room_only_where_headers_show_a_bucket() -> None:
     buckets = BucketSet(SentCalls())
     buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
-    for now_ms in (1_000, 2_000, 3_000):
-        buckets.record_missing(10_000, now_ms)
-    buckets.make_room(call(2_500), OK, 3_500, told=False)
-    assert buckets.spare(0, 3_500) == (60_000, 1 << 62)
-    buckets.make_room(call(2_500), REFUSED, 3_500, told=False)
-    assert buckets.spare(0, 3_500) == (60_000 - 500, 1 << 62)
+    buckets.make_room(call(0), REFUSED, 50)
+    assert buckets._others is None
+    limit = Limit()
+    limit.show(limit.send(1_000, 0), 1_000, 1_000, period_ms=MINUTE_MS)
+    limit.buckets.make_room(call(0), OK, 50)
+    assert limit.buckets._others is None
+    limit.buckets.make_room(call(0), REFUSED, 50)
+    assert limit.buckets._others is not None

@@ -264,7 +264,7 @@ def test_a_refusal_that_names_it_shows_that_it_is_still_there() -> None:
     for number in range(2 * UNSHOWN_MAX):
         refused = names("input-tokens", used=5_500, requested=1_000)
         bucket = answer((60_000, 59_000, "1s")).readings
-        limit.call(carries(1_000), 40_000 * (number + 1), replace(refused, readings=bucket))
+        limit.call(carries(1_000), 20_000 * (number + 1), replace(refused, readings=bucket))
     assert limit.budget.sides.made == made
 
 
@@ -353,3 +353,10 @@ def test_what_a_mean_call_takes_is_counted_once_for_many_questions() -> None:
         )
     sides = limit.budget.sides
     assert [mean for _ in range(2) for _, _, mean in sides.windows(carries(500), MINUTE_MS)] == [1_000, 1_000]
+
+
+def test_a_call_of_which_nothing_is_known_does_not_wait_for_such_a_limit() -> None:
+    limit = Limit()
+    limit.call(carries(1_000), 0, shows("input-tokens", PER_MINUTE, 0, "60s"))
+    assert limit.budget.sides.payable_at(carries(1_000), 0, 500) > 500
+    assert limit.budget.sides.payable_at(None, 0, 500) == 500
