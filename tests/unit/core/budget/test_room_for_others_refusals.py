@@ -2,10 +2,10 @@
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, SECOND_MS, LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.reservation import Reservation
-from headrace.broker.core.budget.room_for_others import CALLS_PER_REFUSAL, FORGIVEN, MOST_PARTS, RAISED_PPM
+from headrace.broker.core.budget.room_for_others import CALLS_PER_REFUSAL, FILLED_MS, FORGIVEN, MOST_PARTS, RAISED_PPM
 from headrace.broker.core.units import PPM
 from tests.unit.core.shown import CAPACITY, Limit
 
@@ -82,11 +82,13 @@ def test_an_answer_that_tells_nothing_of_limits_changes_no_room() -> None:
     assert room(limit) == before > 0
 
 
-@pytest.mark.parametrize("period_ms", [SECOND_MS, HOUR_MS])
-def test_a_bucket_that_fills_at_once_keeps_nothing_and_neither_does_an_hours(period_ms: int) -> None:
+@pytest.mark.parametrize(("period_ms", "keeps"), [(FILLED_MS - 1, False), (FILLED_MS, True), (HOUR_MS, False)])
+def test_a_bucket_that_fills_soon_keeps_nothing_and_neither_does_an_hours(period_ms: int, *, keeps: bool) -> None:
     limit = shown(period_ms)
     refuse(limit, FORGIVEN + 1)
-    assert room(limit) == 0
+    (mirror,) = limit.buckets
+    assert mirror.low(100 * FORGIVEN + 50) * MOST_PARTS < CAPACITY, "so it counts as spent"
+    assert (room(limit) > 0) is keeps
 
 
 def test_a_refusal_that_no_room_would_have_prevented_makes_none() -> None:
