@@ -35,6 +35,13 @@ from headrace.broker.core.answers.rising_level import RisingLevel
 from headrace.broker.core.answers.window_phase import NewestMarks, Phase, WindowPhase
 
 WINDOWS_MS: Final = (SECOND_MS, 2_000, 6_000, 10_000, 30_000, MINUTE_MS, HOUR_MS, DAY_MS)
+LENGTHS_MS: Final = tuple(
+    sorted({*WINDOWS_MS, 15_000, *(each * MINUTE_MS for each in (2, 3, 5, 10, 15, 30, 120, 180, 360, 720))})
+)
+"""Lengths that a window is taken to have: above ten seconds, each is at most twice the one before.
+
+A window whose length is overestimated by more would not be spent again before many of its marks have passed.
+"""
 ANSWERS_MIN: Final = 4
 """Answers with different `used` before anything but a bucket of a usual period is believed; a limit of four calls shows
 no more than three."""
@@ -350,7 +357,7 @@ class RefillEvidence:
         A header may be some seconds old. Of a window, its marks matter more than its length.
         """
         least_ms = self._longest_ms - self._longest_ms // LATE_PARTS
-        return self._named_ms or next((period for period in WINDOWS_MS if period >= least_ms), self._longest_ms)
+        return self._named_ms or next((period for period in LENGTHS_MS if period >= least_ms), self._longest_ms)
 
     def _begin(self) -> None:
         self._used.clear()

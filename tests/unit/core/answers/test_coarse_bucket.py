@@ -27,8 +27,28 @@ def test_of_two_usual_periods_that_agree_none_is_believed() -> None:
     assert found(TENTHS, usual=(59_000, 60_000)) is None
 
 
-def test_no_usual_one_may_agree() -> None:
-    assert found([(remaining, 3 * full_in_ms) for remaining, full_in_ms in TENTHS]) is None
+def test_where_no_usual_period_agrees_it_is_the_middle_of_those_that_do() -> None:
+    """Before, a bucket of two minutes was none, and taken for a window of an hour: nothing was sent for 53 minutes."""
+    fine = [(1_000 - used, 180 * used) for used in range(50, 1_000, 50)]
+    period_ms = found(fine)
+    assert period_ms == pytest.approx(180_000, rel=0.03)
+    bucket = CoarseBucket(CAPACITY)
+    for remaining, full_in_ms in fine:
+        bucket.observe(remaining, full_in_ms)
+    assert bucket.period_ms(USUAL) == period_ms
+    bucket.observe(50, 170_000)
+    assert bucket.period_ms(USUAL) == period_ms, "it stays as long as it agrees, though the middle has moved"
+    bucket.observe(50, 165_000)
+    assert bucket.period_ms(USUAL) not in {period_ms, None}
+
+
+def test_an_unusual_period_that_is_known_to_a_third_is_not_believed() -> None:
+    assert found([(remaining, 3 * full_in_ms) for remaining, full_in_ms in TENTHS[:1]] * 4) is None
+    assert found([(900, 20_000), (800, 40_000), (700, 60_000), (600, 80_000)]) is None
+
+
+def test_figures_that_no_period_agrees_with_show_none() -> None:
+    assert found([(900, 30_000), (700, 20_000), (500, 10_000), (300, 5_000)]) is None
 
 
 @pytest.mark.parametrize("reset_ms", [40_000, 40_001])

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -15,6 +16,7 @@ from headrace.broker.core.answers.refill_detection import (
     AGREEING_ANSWERS,
     ANSWERS_MIN,
     APART_MS,
+    LENGTHS_MS,
     NARROW_PARTS,
     Refill,
     RefillEvidence,
@@ -168,8 +170,10 @@ def test_a_call_sent_before_the_mark_and_counted_behind_it_tells_the_next_one() 
         (50_000, MINUTE_MS),
         (MINUTE_MS, MINUTE_MS),
         (MINUTE_MS + 6_000, MINUTE_MS),
-        (MINUTE_MS + 7_000, HOUR_MS),
-        (4_000_001, DAY_MS),
+        (MINUTE_MS + 7_000, 2 * MINUTE_MS),
+        (HOUR_MS - 1, HOUR_MS),
+        (4_000_001, 2 * HOUR_MS),
+        (DAY_MS - 1, DAY_MS),
         (96_000_001, 96_000_001),
         (9_000, 10_000),
         (5_500, 6_000),
@@ -179,6 +183,12 @@ def test_a_counter_is_as_long_as_the_shortest_usual_one_whose_end_can_be_about_s
     mark_ms: int, period_ms: int
 ) -> None:
     assert Listener().hear_all(counter(mark_ms=mark_ms))[-1] == RefillPattern(Refill.FIXED, period_ms, mark_ms + 1)
+
+
+def test_no_length_is_overestimated_by_more_than_half() -> None:
+    """Otherwise a window would be taken for one whose next mark comes after several of its own."""
+    long = [length for length in LENGTHS_MS if length >= 10_000 and length < DAY_MS]
+    assert all(later <= 2 * length for length, later in pairwise([*long, DAY_MS]))
 
 
 def test_a_counter_that_the_levels_have_ruled_out_is_taken_for_two_whose_mark_is_that_of_the_newest_levels() -> None:
