@@ -117,8 +117,14 @@ class Mirror:
         self.room = 0  # what others took is what is doubted
 
     def payable_at(self, amount: int, reserved: int, now_ms: int) -> int:
-        """Return when the lower end can pay `amount` and still hold `reserved`."""
-        return self._level.payable_at(amount + self._rounding, reserved + self.room, now_ms)
+        """Return when the lower end can pay `amount` and still hold `reserved`, and the room for others.
+
+        The room is at most half of what the call would leave of a full bucket: a large call would otherwise wait for a
+        bucket that is nearly full, which never comes while a lane above its own spends.
+        """
+        if self.room:
+            reserved += min(self.room, max(0, (self.capacity - amount - reserved) // 2))
+        return self._level.payable_at(amount + self._rounding, reserved, now_ms)
 
     def spare(self, reserved: int, now_ms: int) -> int:
         """Return what the lower end holds beyond `reserved` and the room for others; negative if it holds less."""
@@ -221,6 +227,7 @@ class Mirror:
         if capacity != self.capacity:
             if number < self._named_by:
                 return False
+            self.room = self.room * capacity // self.capacity
             self.capacity = capacity
             self._level.resize(capacity, now_ms)
             self._forget_level()

@@ -17,13 +17,13 @@ from headrace.broker.core.answers.rate_limit_headers import (
     Snapshot,
 )
 from headrace.broker.core.answers.refill_detection import Refill, RefillPattern
-from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.answers.verdict import Verdict
 from headrace.broker.core.budget.bucket_mirror import Corrections, Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.inflow import Rates
 from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.level_reach import NO_SIZES
-from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList, alike
+from headrace.broker.core.budget.mirror_list import AnyMirror, MirrorList
 from headrace.broker.core.budget.missing_tokens import MissingTokens
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.room_for_others import RoomForOthers, is_unforeseen
@@ -41,15 +41,17 @@ class BucketSet:
 
     Attributes:
         missing: The tokens that answers showed to be missing and no call of ours explains.
-        coarse: Sizes that levels have shown too coarsely to state them (`headrace.broker.core.budget.level_reach`).
+        guessed: Sizes that levels have shown, and headers do not state (`headrace.broker.core.budget.level_reach`).
+        coarse: Those of them that levels have shown too coarsely to rely on them.
         others: Whether others must have taken some of a window.
     """
 
     def __init__(self, sends: SentCalls, *, estimates: bool = True) -> None:
         """`sends`: every call of the limit, which the mirrors look back at; `estimates`: see `ShownBuckets`."""
         self._sends = sends
-        self.missing, self.coarse = MissingTokens(), NO_SIZES
-        self._others: RoomForOthers | None = None  # until tokens are missing
+        self.missing = MissingTokens()
+        self.guessed = self.coarse = NO_SIZES
+        self._room: RoomForOthers | None = None  # until others seem to spend too
         self._mirrors = MirrorList()
         self._shown = ShownBuckets(self._mirrors, sends, estimates=estimates)
         self.others = self._shown.others
@@ -100,16 +102,16 @@ class BucketSet:
     def record_missing(self, tokens: int, now_ms: int) -> None:
         """Record tokens that an answer showed to be missing and no call of ours explains."""
         self.missing.add(tokens, now_ms, shown=self.shows_tokens)
-        self._others = self._others or RoomForOthers()
-        self._others.record_missing(tokens, now_ms)
+        self._room = self._room or RoomForOthers()
+        self._room.record_missing(tokens, now_ms)
 
-    def make_room(self, call: Reservation, meaning: Meaning, now_ms: int) -> None:
-        """Let buckets keep what others may take before it is known: a call has been answered."""
-        if self._others is not None or is_unforeseen(call, meaning):
-            buckets = [(each, self._shown.shows(each)) for each in self.of(TOKENS) if isinstance(each, Mirror)]
-            self._others = self._others or (RoomForOthers() if any(shown for _, shown in buckets) else None)
-            if self._others is not None:
-                self._others.make(call, meaning, buckets, now_ms)
+    def make_room(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
+        """Set, after an answer, the tokens that buckets keep back for other clients."""
+        if self._room is not None or is_unforeseen(call, verdict):
+            buckets = [(each, self._shown.states(each)) for each in self.of(TOKENS) if isinstance(each, Mirror)]
+            self._room = self._room or (RoomForOthers() if any(stated for _, stated in buckets) else None)
+            if self._room is not None:
+                self._room.update(call, verdict, buckets, now_ms)
 
     def of(self, metric: LimitMetric) -> list[AnyMirror]:
         """Return the mirrors of one metric."""
@@ -120,7 +122,7 @@ class BucketSet:
         return self._mirrors.shortest
 
     def is_stated(self, mirror: AnyMirror) -> bool:
-        """Return whether headers state a bucket and its period: others are the operator's, or refusals named them."""
+        """Return whether headers state a bucket's size, and not coarsely, and its period."""
         return mirror.capacity not in self.coarse and self._shown.states(mirror)
 
     @property
@@ -336,14 +338,7 @@ class BucketSet:
         if self._recounts:
             self._recount(order.now_ms)
         metric, capacity, period_ms = stated.metric, stated.capacity, stated.period_ms
-        mirror = next(
-            (
-                known
-                for known in self.of(metric)
-                if known.project is stated.project and alike(period_ms, known.period_ms)
-            ),
-            None,
-        )
+        mirror = self._mirrors.of_period((metric, stated.project), period_ms)
         if mirror is None:
             if stated.project:
                 return None

@@ -10,7 +10,7 @@ An answer is evidence of five things, taken in this order by `Budget.record_answ
 5. the delay until a call is admitted (admission_delay.py), or the tokens that other clients took.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Final
 
@@ -178,7 +178,7 @@ class Calibration:
             return verdict
         self._reaches = self._reaches or LevelReaches()
         verdict = self._reaches.corrected(verdict, least, call.sent_ms, self._sends)
-        self._buckets.coarse = self._reaches.coarse
+        self._buckets.coarse, self._buckets.guessed = self._reaches.coarse, self._reaches.guessed
         return verdict
 
     def learn_charge(
@@ -287,16 +287,21 @@ class Calibration:
 
     def correct_levels(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
         """Correct every bucket that an answer describes; return whether each reading of tokens and requests agreed."""
-        stated, agreed = verdict.snapshot, True
+        stated = verdict.snapshot
         if self.sides or verdict.side_limit is not None or verdict.side_readings:
             self._learn_sides(call, verdict, now_ms)
-        if stated is None and not verdict.readings and not verdict.side_readings:
-            return agreed
+        tells = stated is not None or bool(verdict.readings or verdict.side_readings)
+        if tells or self._buckets.shows_tokens:  # by what is believed before the answer corrects it
+            self._buckets.make_room(call, verdict, now_ms)
         if stated is not None:
             order = self._order(call, stated.metric, now_ms)
             error = self._buckets.observe_refusal(stated, self._left(call, stated), order)
             self._learn_delay(stated.metric, error, now_ms)
-        self._buckets.make_room(call, verdict.meaning, now_ms)
+        return not tells or self._correct_shown(call, verdict, now_ms)
+
+    def _correct_shown(self, call: Reservation, verdict: Verdict, now_ms: int) -> bool:
+        """Correct the buckets that headers show and the refusal does not name; return whether each reading agreed."""
+        stated, agreed = verdict.snapshot, True
         self._buckets.hear_times(verdict.readings)
         shown = [(reading, False) for reading in verdict.readings]
         of_account = len(shown)
@@ -312,10 +317,10 @@ class Calibration:
                     missing = min(missing, self._unsettled_max(reading))
                 order = self._order(call, reading.metric, now_ms)
                 error = self._buckets.observe_headers(reading, order, missing, project=project)
-                if reading.metric is TOKENS and not project and verdict.meaning in ADMITTED:
-                    self._learn_share(reading, order)
                 agreed = agreed and error == 0
                 self._learn_delay(reading.metric, error, now_ms)
+        if verdict.meaning in ADMITTED:
+            self._learn_share(call, verdict.readings, now_ms)
         return agreed
 
     def _unsettled_max(self, reading: Reading) -> int:
@@ -326,13 +331,16 @@ class Calibration:
         shown = (mirror for mirror in self._buckets.of(TOKENS) if mirror.capacity == reading.capacity)
         return reading.capacity // (UNSETTLED_PARTS if any(each.period_ms < MINUTE_MS for each in shown) else 1)
 
-    def _learn_share(self, reading: Reading, order: AdmissionOrder) -> None:
-        """Learn from the level of a window how much of our charges it counts at most: see `charged_shares`."""
-        prices = self._sends.prices_of(order.number)
-        if prices is None:
+    def _learn_share(self, call: Reservation, readings: Sequence[Reading], now_ms: int) -> None:
+        """Learn from the levels of windows how much of our charges they count at most: see `charged_shares`."""
+        levels = {reading.capacity: reading.remaining for reading in readings if reading.metric is TOKENS}
+        prices = self._sends.prices_of(call.number)
+        if not levels or prices is None:
             return
-        self._shares, oldest_ms = self._shares or ChargedShares(), self._sends.oldest_open_ms(order.sent_ms)
-        self._shares.observe(self._buckets.of(TOKENS), self.tariff.price(prices), reading, order, oldest_ms)
+        self._shares = self._shares or ChargedShares()
+        stated = [mirror for mirror in self._buckets.of(TOKENS) if mirror.capacity not in self._buckets.guessed]
+        order, oldest_ms = self._order(call, TOKENS, now_ms), self._sends.oldest_open_ms(call.sent_ms)
+        self._shares.observe(stated, self.tariff.price(prices), levels, order, oldest_ms)
 
     def _delay_of(self, metric: LimitMetric) -> AdmissionDelay:
         if metric is TOKENS:
@@ -349,7 +357,7 @@ class Calibration:
 
         If the server shows or names tokens after that, there are both.
         """
-        self.sides.record_answer(call, verdict, now_ms)
+        self.sides.record_answer(call, verdict, now_ms, self._buckets)
         tokens, period_ms = self._settings.tokens, self._settings.period_ms
         if tokens is not None and not self._means_input and self.sides.refills_like(tokens, period_ms):
             self._means_input = True

@@ -1,4 +1,4 @@
-"""Share of what calls carry that a limit counts, from the levels in headers: at most so much, of a window.
+"""Upper bound of the share of calls' tokens that a window counts, from the levels in headers.
 
 A server may leave out a part of what a call carries, such as input that a cache holds, and names no charge unless it
 refuses a call. But the last admitted of several calls of one window finds all of them counted. Which one that was is
@@ -10,6 +10,8 @@ window keeps each charge until its end, also in answers that came before it was 
 second or two is refilled before an answer comes, and it is full when most calls reach it. Such a call alone is in use
 then. So where many calls show the same share of what they carried, and none shows less, it is taken for that of every
 call, until a refusal names a charge: a server that counts what a cache does not hold shows another share for each.
+
+Where answers show several windows by turns, the calls whose answers show another one count as well: see `_bound`.
 """
 
 from bisect import bisect_left, insort
@@ -35,14 +37,14 @@ CARRIED_MIN: Final = 100  # a smaller call shows its share less exactly than tha
 _UNSHOWN: Final = -1
 
 _Answer = tuple[int, int, int]
-"""When a call was sent, what it carried, and what its answer says was in use; `_UNSHOWN`: that shows another window."""
+"""When a call was sent, what it carried, and what was in use; `_UNSHOWN`: its answer shows another window."""
 
 
 class ChargedShare:
     """The share of what calls carried that one window was charged at most.
 
     Attributes:
-        ppm: The share, the least of the last samples; None: no answer has shown one.
+        ppm: The share, the least of the last samples, at least 1; None: no answer has shown one.
     """
 
     __slots__ = ("_alone", "_answered", "_ppm", "_unsampled", "ppm")
@@ -92,7 +94,7 @@ class ChargedShare:
         """Process what is in use of a short bucket right after a call."""
         if carried < CARRIED_MIN or used <= 0 or used > carried + carried * ALIKE_PPM // PPM:
             return False  # it shows nothing, or was not alone
-        self._alone.append(used * PPM // carried)
+        self._alone.append(max(1, used * PPM // carried))
         self._unsampled += 1
         if self._unsampled < ALONE_MIN:
             return False
@@ -134,7 +136,7 @@ def _bound(window: list[_Answer], capacity: int, delay_ms: int) -> int | None:
     carried = sum(carried for _, carried, _ in window)
     if carried * USED_PARTS < capacity:
         return None
-    return max(used for _, _, used in window) * PPM // carried
+    return max(1, max(used for _, _, used in window) * PPM // carried)
 
 
 def _before_last_shown(window: list[_Answer], delay_ms: int) -> list[_Answer]:

@@ -1,13 +1,13 @@
-"""The share of what calls carry that windows of tokens were charged at most: see `charged_share`.
+"""Upper bound of the share of calls' tokens that a limit's windows of tokens count: see `charged_share`.
 
-A server may show several windows by turns. All of them are charged the same for a call, so the least share that any of
-them shows is that of all.
+An answer may show one window or several. All of them are charged the same for a call, so the least share that any of
+them shows is a bound for all. (A limit of input may count another part in each window, so there the greatest share
+counts: see `side_limit`.)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from headrace.broker.core.answers.rate_limit_headers import Reading
 from headrace.broker.core.answers.refill_detection import SHORT_MS, Refill
 from headrace.broker.core.budget.charged_share import ChargedShare
 from headrace.broker.core.budget.mirror_list import AnyMirror
@@ -30,12 +30,18 @@ class ChargedShares:
         return min((share.ppm for share in self._shares.values() if share.ppm is not None), default=None)
 
     def observe(
-        self, mirrors: Sequence[AnyMirror], carried: int, reading: Reading, order: AdmissionOrder, oldest_ms: int
+        self,
+        mirrors: Sequence[AnyMirror],
+        carried: int,
+        levels: Mapping[int, int],
+        order: AdmissionOrder,
+        oldest_ms: int,
     ) -> None:
-        """Process a level that headers show right after a call that carried `carried`, by our law.
+        """Process the levels that headers show right after a call that carried `carried`, by our law.
 
-        `mirrors` are all of tokens; `oldest_ms`: when the oldest call without an answer was sent. A project's windows
-        may have the size of the account's, so they tell nothing.
+        `mirrors` are those of tokens whose sizes the server states; `levels` is what is left in each size that the
+        answer shows, of the account's; `oldest_ms`: when the oldest call without an answer was sent. A project's
+        windows may have the size of the account's, so they tell nothing.
         """
         telling = {mirror.capacity: mirror for mirror in mirrors if not mirror.project and _tells(mirror)}
         if self._shares.keys() - telling.keys():
@@ -44,10 +50,11 @@ class ChargedShares:
             share = self._shares.get(size)
             if share is None:
                 share = self._shares[size] = ChargedShare()
-            if size == reading.capacity:
-                share.observe(mirror, carried, reading.remaining, order, oldest_ms)
-            else:
+            remaining = levels.get(size)
+            if remaining is None:
                 share.record_unshown(carried, order)
+            else:
+                share.observe(mirror, carried, remaining, order, oldest_ms)
 
 
 def _tells(mirror: AnyMirror) -> bool:

@@ -11,8 +11,8 @@ the highest level that answers have shown, with their call's charge. Likewise, i
 bucket, it is taken for that bucket. A higher level raises the reach. One above a quarter of the limit, or a reset of
 more than a minute, proves the levels its own: then the limit is believed as it is stated.
 A counter of a minute that is nearly used up looks the same until its mark. So such a size slows calls down, and fails
-no request. Where levels are rounded so *coarsely* that they are one or two figures, the limit may hold twice as much as
-the highest: then it is stated by nothing, and more is searched for.
+no request. Where levels are rounded so *coarsely* that there are only one or two different ones, the limit may hold
+twice the highest. Such a size does not count as stated: no rate begins at it, and a trial looks for more.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,6 @@ class LevelReach:
 
     Attributes:
         is_own: The levels have proved to be those of the limit stated.
-        is_coarse: What is believed in place of that is the highest of one or two levels.
     """
 
     __slots__ = (
@@ -54,7 +53,6 @@ class LevelReach:
         "_resets",
         "_size",
         "_top",
-        "is_coarse",
         "is_own",
     )
 
@@ -65,7 +63,7 @@ class LevelReach:
         self._capacity = capacity
         self._size: int | None = None  # what is believed in place of the capacity
         self._period_ms: int | None = None  # of the bucket that has shown that size
-        self.is_own = self.is_coarse = False
+        self.is_own = False
         self._levels: tuple[int, ...] = ()  # different ones, one more than `COARSE_MAX` at most
         self._answers = 0
         self._first_ms = self._longest_ms = 0  # the first sending time, and the longest reset
@@ -101,6 +99,7 @@ class LevelReach:
                 self._gather(remaining, full_in_ms, taken, ours, sent_ms)
         else:
             self._size = max(self._size, remaining)
+            self._note_level(remaining)
             if self._period_ms is not None:
                 self._fit(remaining, full_in_ms)
                 self._refine(self._period_ms)
@@ -115,8 +114,7 @@ class LevelReach:
         self._least = min(self._least, remaining + ours)
         if len(self._resets) < RESETS_MIN and full_in_ms not in self._resets:
             self._resets += (full_in_ms,)
-        if len(self._levels) <= COARSE_MAX and remaining not in self._levels:
-            self._levels += (remaining,)
+        self._note_level(remaining)
         self._fit(remaining, full_in_ms)
         if self._answers < ANSWERS_MIN:
             return
@@ -128,7 +126,21 @@ class LevelReach:
             if self._size * REACH_PARTS > self._capacity:  # that of the limit stated, nearly used up
                 self.is_own, self._size = True, None
         elif passed_ms >= SHORT_MS and (passed_ms >= self._longest_ms or not has_risen):
-            self._size, self.is_coarse = self._top, len(self._levels) <= COARSE_MAX
+            self._size = self._top
+
+    @property
+    def size(self) -> int | None:
+        """What is believed in place of the limit stated; None: the limit."""
+        return self._size
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether what is believed in place of the limit is the highest of one or two levels, of all so far."""
+        return self._size is not None and self._period_ms is None and len(self._levels) <= COARSE_MAX
+
+    def _note_level(self, remaining: int) -> None:
+        if len(self._levels) <= COARSE_MAX and remaining not in self._levels:
+            self._levels += (remaining,)
 
     def _fit(self, remaining: int, full_in_ms: int) -> None:
         """Narrow the sizes that buckets may have whose levels and resets are whole numbers, rounded down."""
@@ -164,14 +176,15 @@ class LevelReaches:
 
     Attributes:
         sizes: The last sizes that limits were taken to have instead of those stated.
-        coarse: Those of them that are the highest of one or two levels.
+        guessed: Those that they are taken to have now.
+        coarse: Those of these that are the highest of one or two levels.
     """
 
-    __slots__ = ("_own", "_reaches", "coarse", "sizes")
+    __slots__ = ("_own", "_reaches", "coarse", "guessed", "sizes")
 
     def __init__(self) -> None:
         self.sizes: tuple[int, ...] = ()
-        self.coarse = NO_SIZES
+        self.guessed = self.coarse = NO_SIZES
         self._reaches: dict[str, LevelReach] = {}  # by the kind of the header
         self._own: dict[str, int] = {}  # the limits whose levels have proved to be their own: no more is asked of them
 
@@ -213,7 +226,9 @@ class LevelReaches:
             del self._reaches[kind]
         elif size != shown.capacity and size not in self.sizes:
             self.sizes = (*self.sizes[1 - SIZES_MAX :], size)
-            self.coarse = self.coarse.intersection(self.sizes) | ({size} if reach.is_coarse else set())
+        if self.guessed or size != shown.capacity:
+            self.guessed = frozenset(each.size for each in self._reaches.values() if each.size is not None)
+            self.coarse = frozenset(each.size for each in self._reaches.values() if each.size and each.is_coarse)
         return size
 
 

@@ -63,6 +63,14 @@ class MirrorList:
                 return mirror
         return None
 
+    def of_period(self, owner: Owner, period_ms: int) -> AnyMirror | None:
+        """Return the first mirror of that metric, owner and period."""
+        metric, project = owner
+        for mirror in self._of[metric]:
+            if mirror.project is project and alike(period_ms, mirror.period_ms):
+                return mirror
+        return None
+
     def is_alone(self, mirror: AnyMirror) -> bool:
         """Return whether it is the only one of its metric and owner."""
         return not any(other is not mirror and other.project is mirror.project for other in self._of[mirror.metric])

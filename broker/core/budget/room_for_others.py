@@ -4,11 +4,12 @@ An answer states the level as of its call's admission, seconds ago. Where other 
 is spent to its end is short of the bursts since, and each costs a refusal. A bucket that keeps a few of them refills as
 fast as an empty one, so the room costs no rate. (A window loses what is left in it, and has none.)
 
-How much is enough is learned from what it costs. Bursts come by chance, more than their mean at times, and levels that
-are rounded do not show them. So each refusal by a bucket whose level seemed to suffice, and more room would have held
-the call back, raises the room of a bucket that headers show, and each admission lowers it a little: once one call in
-`CALLS_PER_REFUSAL` is refused, it stays (the quantile that stochastic approximation finds, Robbins and Monro 1951). The
-first ones raise nothing: where fewer are refused, others that give way would take the room for their own.
+How much is enough is also learned from refusals. Bursts come by chance, more than their mean at times, and levels that
+are rounded do not show them. A refusal counts if no other limit is known to have refused the call, its mirrors would
+have let it pass, and less than a third of a bucket that headers show was left. It adds a third of the largest room;
+each admission subtracts a 150th of that. So where one call in 150 is refused, rises and falls balance (the weighted
+up-down rule of psychophysics, Kaernbach 1991). The first three refusals add nothing: clients that give way would
+otherwise take for their own whatever is kept.
 """
 
 from collections import deque
@@ -16,24 +17,26 @@ from collections.abc import Sequence
 from typing import Final
 
 from headrace.broker.core.answers.meaning import ADMITTED
-from headrace.broker.core.answers.rate_limit_headers import HOUR_MS
-from headrace.broker.core.answers.verdict import Meaning
+from headrace.broker.core.answers.rate_limit_headers import HOUR_MS, TOKENS
+from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.bucket_mirror import Mirror
+from headrace.broker.core.budget.refusals import spent_of
 from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.units import PPM
 
-SPAN_MS: Final = 60_000
+SPAN_MS: Final = 60_000  # in which bursts are remembered
 BURSTS_MIN: Final = 3  # fewer in `SPAN_MS` may be chance
 MERGED_MS: Final = 100  # what is missing within this time is one burst
-AGE_FIRST_MS: Final = 1_000
+AGE_FIRST_MS: Final = 1_000  # until answers tell
 AGE_MAX_MS: Final = 10_000
 AGE_PARTS: Final = 8  # one part in this many is the weight of the newest answer in the mean age
 CAPACITY_PARTS: Final = 8  # one part in this many of the bucket is kept at most, by what answers have shown
 
-RAISED_PPM: Final = 345_000  # of the most that refusals make a bucket keep, for each of them
+CALLS_PER_REFUSAL: Final = 150  # fewer calls are refused where others give way, so that room would only lose rate
+RAISED_PPM: Final = 2_300 * CALLS_PER_REFUSAL  # of the most that refusals make a bucket keep, for each: three fill it
 FORGIVEN: Final = 3  # refusals, which raise nothing until admissions have made up for others
-CALLS_PER_REFUSAL: Final = 150
 MOST_PARTS: Final = 3  # one part in this many of the bucket is kept at most, for refusals
+SPENT_PARTS: Final = 3  # with less than one part in this many left, the most room would have held the call back
 FILLED_MS: Final = 5_000  # a bucket that fills sooner is full while calls are on their way: room would cost it rate
 
 Buckets = Sequence[tuple[Mirror, bool]]
@@ -41,7 +44,7 @@ Buckets = Sequence[tuple[Mirror, bool]]
 
 
 class RoomForOthers:
-    """The bursts of others that answers have shown lately.
+    """Tokens that buckets keep back for other clients, by their bursts of the last minute and by refusals.
 
     Attributes:
         age_ms: The mean time since the admission that the newest answers state the level of; at most `AGE_MAX_MS`.
@@ -73,15 +76,15 @@ class RoomForOthers:
             self._newest_ms = sent_ms
             self.age_ms += (min(AGE_MAX_MS, now_ms - sent_ms) - self.age_ms) // AGE_PARTS
 
-    def make(self, call: Reservation, meaning: Meaning, buckets: Buckets, now_ms: int) -> None:
-        """Make the room of all buckets, by the answer to a call."""
+    def update(self, call: Reservation, verdict: Verdict, buckets: Buckets, now_ms: int) -> None:
+        """Set the room of each bucket after an answer, which has not corrected the levels of tokens yet."""
         self.record_answer(call.sent_ms, now_ms)
         shown = [bucket for bucket, is_shown in buckets if is_shown and _can_keep(bucket)]
-        if is_unforeseen(call, meaning):
+        if is_unforeseen(call, verdict):
             is_new = call.sent_ms >= self._raised_ms  # otherwise it tells nothing of the room that there is now
-            if is_new and any(bucket.low(now_ms) * MOST_PARTS < bucket.capacity for bucket in shown):
+            if is_new and any(bucket.low(now_ms) * SPENT_PARTS < bucket.capacity for bucket in shown):
                 self._raised_ppm, self._raised_ms = min(PPM, self._raised_ppm + RAISED_PPM), now_ms
-        elif meaning in ADMITTED:
+        elif verdict.meaning in ADMITTED:
             least_ppm = -FORGIVEN * RAISED_PPM
             self._raised_ppm = max(least_ppm, self._raised_ppm - RAISED_PPM // CALLS_PER_REFUSAL)
         for bucket, _ in buckets:
@@ -102,9 +105,14 @@ class RoomForOthers:
             self._tokens -= self._bursts.popleft()[1]
 
 
-def is_unforeseen(call: Reservation, meaning: Meaning) -> bool:
-    """Return whether a call was refused that the mirrors would not have held back."""
-    return meaning is Meaning.RATE_LIMITED and not call.held
+def is_unforeseen(call: Reservation, verdict: Verdict) -> bool:
+    """Return whether the account's tokens may have refused a call that the mirrors would not have held back."""
+    stated = verdict.snapshot
+    if verdict.meaning is not Meaning.RATE_LIMITED or call.held or verdict.side_limit is not None:
+        return False
+    if stated is not None:
+        return stated.metric is TOKENS and not stated.project
+    return bool(verdict.readings) and (TOKENS in spent_of(call, verdict) or not spent_of(call, verdict))
 
 
 def _can_keep(bucket: Mirror) -> bool:

@@ -178,6 +178,8 @@ class SideLimit:
         """Learn from the level of a window what share of its calls the server counts; an image is one whole."""
         telling = (each for each in self.buckets if each.refill is not BUCKET or not self.buckets.age_ms)
         mirror = next((each for each in telling if each.capacity == reading.capacity), None)
+        if reading.capacity in self.buckets.guessed:
+            return  # what is used of it is not known
         prices = self.calls.prices_of(order.number) if order.number >= 0 else None
         if mirror is not None and prices is not None and self.kind != IMAGES:
             oldest_ms = self.calls.oldest_open_ms(order.sent_ms)

@@ -17,6 +17,7 @@ from headrace.broker.core.answers.rate_limit_messages import StatedLimit
 from headrace.broker.core.answers.refill_detection import BUCKET, Refill
 from headrace.broker.core.answers.verdict import Verdict
 from headrace.broker.core.budget.achievement import Bound
+from headrace.broker.core.budget.bucket_set import BucketSet
 from headrace.broker.core.budget.level_bounds import LevelBounds
 from headrace.broker.core.budget.mirror_list import ALIKE_PARTS, AnyMirror
 from headrace.broker.core.budget.reservation import Reservation
@@ -86,8 +87,11 @@ class SideLimits:
         for limit in self._limits.values():
             limit.give_back(number, now_ms, untaken=untaken)
 
-    def record_answer(self, call: Reservation, verdict: Verdict, now_ms: int) -> None:
-        """Correct what an answer shows or names, and begin with limits that were not known."""
+    def record_answer(self, call: Reservation, verdict: Verdict, now_ms: int, tokens: BucketSet | None = None) -> None:
+        """Correct what an answer shows or names, and begin with limits that were not known.
+
+        `tokens` are the buckets of tokens: the sizes that headers do not state there are not stated here either.
+        """
         named = verdict.side_limit
         kinds = {side.kind for side in verdict.side_readings if side.kind in KINDS}
         if named is not None and not named.project:
@@ -95,6 +99,8 @@ class SideLimits:
         for kind in kinds:
             self._of(kind)
         for limit in list(self._limits.values()):
+            if tokens is not None:
+                limit.buckets.coarse, limit.buckets.guessed = tokens.coarse, tokens.guessed
             limit.record_answer(call, verdict, now_ms)
             if limit.is_gone:
                 del self._limits[limit.kind]

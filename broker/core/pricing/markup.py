@@ -2,8 +2,9 @@
 
 A 429 body names the server's own charge for a request (`Requested`). If no law that we know fits it, the ratio of
 recent such figures to ours marks up every charge. Of itself it is never below 1: overpaying costs little, since the
-next answer gives the excess back, while underpaying costs refusals. A sliding window gives nothing back; what its
-levels have shown bounds the ratio from above, also to less than 1 (`bound`). A successor does not inherit less than 1.
+next answer gives the excess back, while underpaying costs refusals. A window gives nothing back, so what its levels
+have shown (`headrace.broker.core.budget.charged_shares`) bounds the ratio from above, also to less than 1 (`bound`). A
+successor does not inherit less than 1.
 """
 
 from collections import deque
@@ -21,14 +22,16 @@ class Markup:
 
     def __init__(self, ppm: int = PPM) -> None:
         """Begin with `ppm`, which a predecessor may have left."""
-        self.ppm = max(PPM, ppm)
+        self.ppm = self._inherited = max(PPM, ppm)
         self._at_most: int | None = None  # parts per million; None: unbounded
         self._samples: deque[tuple[int, int]] = deque(maxlen=SAMPLES_MAX)
 
     @property
     def stated_ppm(self) -> int:
-        """The ratio that refusals have stated, whatever levels have shown."""
-        ours, theirs = (sum(column) for column in zip(*self._samples, strict=True)) if self._samples else (1, 1)
+        """The ratio that refusals have stated, or a predecessor has left, whatever levels have shown."""
+        if not self._samples:
+            return self._inherited
+        ours, theirs = sum(each for each, _ in self._samples), sum(each for _, each in self._samples)
         return max(PPM, theirs * PPM // ours)
 
     def record(self, charge: int, requested: int) -> None:
@@ -51,6 +54,7 @@ class Markup:
         """Learn from a charge that no law explains; one that a law does explain ends the markup."""
         if explained:
             self._samples.clear()
+            self._inherited = PPM
             self.ppm = self._bounded(PPM)
         else:
             self.record(charge, requested)

@@ -5,15 +5,16 @@ from headrace.broker.core.budget.reservation import Reservation
 from headrace.broker.core.budget.sent_calls import SentCalls
 from headrace.broker.core.units import ROUNDING_TOKENS
 from tests.unit.core.shown import SENT_MS, Limit, counted
+from tests.unit.core.specimens import verdict
 
-OK, REFUSED = Meaning.OK, Meaning.RATE_LIMITED
+OK, REFUSED = verdict(), verdict(Meaning.RATE_LIMITED, requested=500)
 
 
 def call(sent_ms: int, *, held: bool = False) -> Reservation:
     return Reservation(0, 500, 500, False, sent_ms, 0, "chat.completions", 0, held=held)
 
 
-def test_buckets_of_tokens_keep_what_others_may_have_taken_since_the_newest_answer() -> None:
+def test_buckets_of_tokens_keep_what_room_may_have_taken_since_the_newest_answer() -> None:
     buckets = BucketSet(SentCalls())
     buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
     buckets.believe(LimitMetric.REQUESTS, 600, MINUTE_MS, 0)
@@ -30,7 +31,7 @@ def test_buckets_of_tokens_keep_what_others_may_have_taken_since_the_newest_answ
     assert buckets.spare(0, 80_000) == (60_000, 600), "nothing has been missing for long"
 
 
-def test_a_window_keeps_nothing_for_others_since_that_would_be_lost() -> None:
+def test_a_window_keeps_nothing_for_room_since_that_would_be_lost() -> None:
     limit = counted()
     for now_ms in (1_000, 2_000, 3_000):
         limit.buckets.record_missing(10_000, SENT_MS[-1] + now_ms)
@@ -48,10 +49,10 @@ def test_a_refusal_begins_to_make_room_only_where_headers_show_a_bucket() -> Non
     buckets = BucketSet(SentCalls())
     buckets.believe(LimitMetric.TOKENS, 60_000, MINUTE_MS, 0)
     buckets.make_room(call(0), REFUSED, 50)
-    assert buckets._others is None
+    assert buckets._room is None
     limit = Limit()
     limit.show(limit.send(1_000, 0), 1_000, 1_000, period_ms=MINUTE_MS)
     limit.buckets.make_room(call(0), OK, 50)
-    assert limit.buckets._others is None
+    assert limit.buckets._room is None
     limit.buckets.make_room(call(0), REFUSED, 50)
-    assert limit.buckets._others is not None
+    assert limit.buckets._room is not None

@@ -1,11 +1,11 @@
-"""Prices that the levels of a sliding window have shown to be too high: no refusal would ever tell."""
+"""Prices that the levels of windows have shown to be too high: no refusal would ever tell."""
 
 from collections import deque
 from dataclasses import replace
 
 import pytest
 
-from headrace.broker.core.answers.rate_limit_headers import LimitMetric
+from headrace.broker.core.answers.rate_limit_headers import DAY_MS, TOKENS, LimitMetric, Reading
 from headrace.broker.core.answers.refill_detection import Refill
 from headrace.broker.core.answers.verdict import Meaning
 from headrace.broker.core.budget.budget import Budget
@@ -14,6 +14,7 @@ from headrace.broker.core.units import PPM
 from tests.unit.core.budgets import UNKNOWN, answer
 
 SIZE = 60_000
+DAY_SIZE = 50_000_000
 CHARGE = 500
 
 
@@ -25,10 +26,14 @@ def charge(number: int) -> int:
 class Sliding:
     """A budget before a server that counts a part of each charge, for so many seconds, and answers at once."""
 
-    def __init__(self, counted_ppm: int, seconds: int = 60) -> None:
+    def __init__(
+        self, counted_ppm: int, seconds: int = 60, *, shows_day: bool = False, times: int = 1, others: int = 0
+    ) -> None:
         self.budget = Budget(UNKNOWN, 0, None)
         self.counted_ppm, self.seconds, self.stated = counted_ppm, seconds, False
         self.sent: list[int] = []
+        self.day = DAY_SIZE if shows_day else None
+        self.times, self.others = times, others  # headers state so many times the limit; spent by others before
 
     def call(self, now_ms: int) -> None:
         number = len(self.sent)
@@ -37,15 +42,20 @@ class Sliding:
         self.sent.append(max(now_ms, at_ms))
         self.budget.reserve(number, charge(number), self.sent[-1], stated=self.stated)
         left = SIZE - self.counted(self.sent[-1])
-        self.budget.record_answer(number, self.sent[-1], answer(tokens=(SIZE, left, f"{self.seconds}s")))
+        shown = answer(tokens=(self.times * SIZE, left, f"{self.seconds}s"))
+        if self.day is not None:
+            self.day -= charge(number) * self.counted_ppm // PPM
+            shown = replace(shown, readings=(*shown.readings, Reading(TOKENS, DAY_SIZE, self.day, DAY_MS)))
+        self.budget.record_answer(number, self.sent[-1], shown)
 
     def counted(self, now_ms: int) -> int:
         counts = [now_ms - 1_000 * self.seconds < at_ms <= now_ms for at_ms in self.sent]
-        return sum(charge(number) * self.counted_ppm // PPM for number, does in enumerate(counts) if does)
+        others = max(0, self.others - self.others * now_ms // (1_000 * self.seconds))
+        return others + sum(charge(number) * self.counted_ppm // PPM for number, does in enumerate(counts) if does)
 
-    def spend(self, calls: int) -> None:
+    def spend(self, calls: int, every_ms: int = 50) -> None:
         for _ in range(calls):
-            self.call(self.sent[-1] + 50 if self.sent else 0)
+            self.call(self.sent[-1] + every_ms if self.sent else 0)
 
     @property
     def price(self) -> int:
@@ -63,6 +73,30 @@ def test_calls_are_priced_no_higher_than_the_window_counts_them() -> None:
     assert server.refills == [Refill.SLIDING]
     assert 451 <= server.price <= 456
     assert 0.97 * SIZE < max(map(server.counted, server.sent)) <= SIZE
+
+
+@pytest.mark.parametrize("counted_ppm", [PPM, 902_000])
+def test_an_answer_that_shows_the_limit_of_a_day_too_is_one_call(counted_ppm: int) -> None:
+    """Before, it was two calls to the minute's window: calls were priced at half, and four of a hundred refused."""
+    server = Sliding(counted_ppm, shows_day=True)
+    server.spend(400)
+    assert Refill.SLIDING in server.refills
+    assert server.price == pytest.approx(CHARGE * counted_ppm / PPM, rel=0.02)
+
+
+def test_what_is_used_of_a_size_that_is_only_guessed_bounds_no_price() -> None:
+    """Headers state sixty times the limit, of which others had spent most in the minute before.
+
+    Before, what was used seemed to be what the highest level so far exceeded the last one by: prices fell to a tenth.
+    """
+    server = Sliding(PPM, times=60, others=SIZE * 9 // 10)
+    prices, guessed = [], list[int]()
+    for _ in range(30):
+        server.spend(10, every_ms=600)
+        prices.append(server.price)
+        guessed += server.budget._buckets.guessed
+    assert guessed
+    assert min(prices) == CHARGE
 
 
 def test_refused_calls_tell_nothing_of_the_share() -> None:

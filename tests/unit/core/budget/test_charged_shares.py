@@ -1,8 +1,8 @@
 """The share that windows of tokens show: two counters, and windows that take turns in headers."""
 
-from headrace.broker.core.answers.rate_limit_headers import TOKENS, Reading, reading_of
+from headrace.broker.core.answers.rate_limit_headers import TOKENS
 from headrace.broker.core.budget.bucket_mirror import Mirror
-from headrace.broker.core.budget.charged_share import APART_PARTS, CALLS_MAX
+from headrace.broker.core.budget.charged_share import ALONE_MIN, APART_PARTS, CALLS_MAX, ChargedShare
 from headrace.broker.core.budget.charged_shares import ChargedShares
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
 from headrace.broker.core.budget.mirror_list import AnyMirror
@@ -15,6 +15,9 @@ CAPACITY, OTHER = 10_000, 5_000
 PERIOD_MS = 10_000
 DELAY_MS = 100
 
+Level = tuple[int, int]
+"""The size of a window, and what is left in it."""
+
 
 def two_counters(mark_ms: int = 0) -> AnyMirror:
     return TwoCounterMirror(TOKENS, CAPACITY, PERIOD_MS, 0, SentCalls(), mark_ms=mark_ms)
@@ -24,38 +27,34 @@ def sliding(capacity: int = CAPACITY, period_ms: int = PERIOD_MS) -> AnyMirror:
     return SlidingWindowMirror(TOKENS, capacity, period_ms, 0, SentCalls())
 
 
-def level(used: int, capacity: int = CAPACITY) -> Reading:
-    return reading_of(TOKENS, capacity, capacity + 1 - used, 5_000)
+def level(used: int, capacity: int = CAPACITY) -> Level:
+    return capacity, capacity + 1 - used
 
 
 def hear(
-    shares: ChargedShares, mirrors: list[AnyMirror], sent_ms: int, shown: Reading, carried: int = 1_000
+    shares: ChargedShares, mirrors: list[AnyMirror], sent_ms: int, *shown: Level, carried: int = 1_000
 ) -> int | None:
     """Hear an answer while no call is without one; return the share."""
     order = AdmissionOrder(0, sent_ms, sent_ms + 50, DELAY_MS)
-    shares.observe(mirrors, carried, shown, order, sent_ms)
+    shares.observe(mirrors, carried, dict(shown), order, sent_ms)
     return shares.ppm
 
 
 def test_two_counters_count_all_calls_since_their_mark() -> None:
-    """Calls of 1,000 tokens, of which 600 count; those of the window before are not added, so the share is a bound."""
+    """Calls of 1,000 tokens, of which 600 count."""
     shares, mirrors = ChargedShares(), [two_counters()]
     for place in range(8):
         hear(shares, mirrors, 1_000 + 100 * place, level(600 * (place + 1)))
     assert shares.ppm == 600_000
-    for place in range(64 * APART_PARTS):  # in the next window 2,400 of the former are left at first
-        hear(shares, mirrors, PERIOD_MS + 1_000 + place, level(2_400 + 600 * (place % 8 + 1)))
-    assert shares.ppm is not None
-    assert shares.ppm < 600_000, "more calls than the level leaves room for"
 
 
 def test_calls_before_the_mark_of_two_counters_do_not_count_fully() -> None:
     """All is charged as priced. Counted fully, the calls of the former window would show a share of less."""
     shares, mirrors = ChargedShares(), [two_counters(mark_ms=5_000)]
     for place in range(8):
-        hear(shares, mirrors, 1_000 + 100 * place, level(500 * (place + 1)), 500)
+        hear(shares, mirrors, 1_000 + 100 * place, level(500 * (place + 1)), carried=500)
     for place in range(8):  # a half of the former 4,000 overlaps
-        hear(shares, mirrors, 9_900 + 10 * place, level(2_000 + 500 * (place + 1)), 500)
+        hear(shares, mirrors, 9_900 + 10 * place, level(2_000 + 500 * (place + 1)), carried=500)
     assert shares.ppm == PPM
 
 
@@ -65,8 +64,16 @@ def test_windows_that_take_turns_count_each_others_calls() -> None:
     for place in range(32):
         used = 300 * (place + 1)
         shown = level(used) if place % 2 else level(min(OTHER, used), OTHER)
-        hear(shares, mirrors, 1_000 + 2 * DELAY_MS * place, shown, 500)
+        hear(shares, mirrors, 1_000 + 2 * DELAY_MS * place, shown, carried=500)
     assert shares.ppm == 600_000
+
+
+def test_an_answer_that_shows_two_windows_is_one_call_of_each() -> None:
+    """Before, it counted twice: the share fell to a half, and calls were priced too low (a minute's beside a day's)."""
+    shares, mirrors = ChargedShares(), [sliding(), sliding(OTHER, 5_000)]
+    for place in range(8):
+        hear(shares, mirrors, 1_000 + 2 * DELAY_MS * place, level(600 * (place + 1)), level(500 * (place + 1), OTHER))
+    assert shares.ppm == 500_000, "the least of both"
 
 
 def test_answers_that_show_another_window_alone_tell_nothing_of_this_one() -> None:
@@ -81,7 +88,7 @@ def test_of_calls_sent_within_a_delay_only_the_one_that_is_answered_counts() -> 
     shares, mirrors = ChargedShares(), [sliding(), Mirror(TOKENS, OTHER, 5_000, 0)]
     for place in range(4 * APART_PARTS):
         shown = level(3_000 + place) if place % 4 == 0 else level(1_000 + place, OTHER)
-        hear(shares, mirrors, 1_000 + place, shown, 3_000)
+        hear(shares, mirrors, 1_000 + place, shown, carried=3_000)
     assert shares.ppm is not None
     assert shares.ppm >= PPM
 
@@ -118,3 +125,15 @@ def test_memory_is_bounded_where_a_window_is_never_shown() -> None:
     for place in range(CALLS_MAX + 100):
         hear(shares, mirrors, place, level(100, 7_000))
     assert all(len(share._answered) == CALLS_MAX for share in shares._shares.values())
+
+
+def test_a_share_of_next_to_nothing_is_not_nothing() -> None:
+    """Before, it was 0, and all calls were free; the next price divided by it."""
+    shares = ChargedShares()
+    for place in range(8):
+        hear(shares, [sliding()], 1_000 + place, level(1 + place % 3), carried=100_000_000)
+    assert shares.ppm == 1
+    bucket, short = Mirror(TOKENS, CAPACITY, 1_000, 0), ChargedShare()
+    for place in range(ALONE_MIN):
+        short.observe(bucket, 100_000_000, CAPACITY - 1, AdmissionOrder(0, place, place + 50, DELAY_MS), place)
+    assert short.ppm == 1

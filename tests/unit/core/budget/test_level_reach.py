@@ -269,11 +269,21 @@ def test_the_size_of_a_bucket_that_resets_have_shown_is_not_coarse() -> None:
     assert not reaches.coarse
 
 
-def test_no_more_coarse_sizes_are_remembered_than_sizes() -> None:
+def test_a_size_is_coarse_until_a_third_level_comes_and_no_longer() -> None:
+    """Before, what eight equal levels had shown was coarse for good, though fine ones came later."""
     reaches = LevelReaches()
     sliding(reaches, tokens(HELD, PERIOD_MS))
     assert reaches.coarse == {HELD + CALL}
-    for level in range(HELD + CALL + 1, HELD + CALL + SIZES_MAX + 1):
-        sliding(reaches, tokens(level, PERIOD_MS))
-    assert reaches.coarse == set(reaches.sizes)
-    assert HELD + CALL not in reaches.coarse
+    sliding(reaches, tokens(HELD + 2 * CALL, PERIOD_MS))
+    assert reaches.coarse == {HELD + 2 * CALL}, "the highest of two"
+    sliding(reaches, tokens(HELD // 2, PERIOD_MS))
+    assert reaches.coarse == set()
+    assert reaches.guessed == {HELD + 2 * CALL}
+
+
+def test_the_sizes_of_all_limits_are_coarse_until_their_levels_prove_their_own() -> None:
+    reaches = LevelReaches()
+    sliding(reaches, tokens(HELD, PERIOD_MS))
+    assert reaches.coarse == {HELD + CALL}
+    sliding(reaches, tokens(STATED - CALL, HOUR_MS))
+    assert reaches.coarse == reaches.guessed == set()

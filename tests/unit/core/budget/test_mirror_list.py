@@ -1,7 +1,7 @@
 from headrace.broker.core.answers.rate_limit_headers import DAY_MS, MINUTE_MS, LimitMetric
 from headrace.broker.core.budget.bucket_mirror import Mirror
 from headrace.broker.core.budget.fixed_window import FixedWindowMirror
-from headrace.broker.core.budget.mirror_list import ALIKE_PARTS, MirrorList, alike, same_rate, same_size
+from headrace.broker.core.budget.mirror_list import ALIKE_PARTS, AnyMirror, MirrorList, alike, same_rate, same_size
 
 TOKENS, REQUESTS = LimitMetric
 
@@ -79,3 +79,15 @@ def test_buckets_of_one_size_count_the_same_of_one_owner() -> None:
         for period_ms in (1_000, 2_000)
     ]
     assert sum(same_size(one, other) for one in mirrors for other in mirrors) == 2 * len(mirrors)
+
+
+def test_the_first_of_that_metric_owner_and_period_is_found_whatever_it_is() -> None:
+    mirrors = MirrorList()
+    counter = FixedWindowMirror(TOKENS, 7, MINUTE_MS, MINUTE_MS, 7)
+    made: list[AnyMirror] = [bucket(5, DAY_MS), bucket(6, project=True), counter, bucket(8)]
+    for each in made:
+        mirrors.add(each)
+    assert mirrors.of_period((TOKENS, False), MINUTE_MS + 1) is made[2]
+    assert mirrors.of_period((TOKENS, True), MINUTE_MS) is made[1]
+    assert mirrors.of_period((TOKENS, True), DAY_MS) is None
+    assert mirrors.of_period((REQUESTS, False), MINUTE_MS) is None

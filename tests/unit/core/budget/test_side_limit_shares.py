@@ -108,3 +108,23 @@ def test_shares_of_sizes_that_no_window_has_any_more_are_dropped() -> None:
         size = SIZE + number
         limit.call(carries(CARRIED), 2_000 * number, shows(KIND, size, size - CARRIED, "60s"))
     assert len(limit.budget.sides._limits[KIND]._shares) == 1
+
+
+def test_what_is_used_of_a_size_that_is_only_guessed_bounds_no_price() -> None:
+    """Headers state sixty times the limit, so what it holds is what its highest level shows."""
+    limit = Limit()
+    for number in range(60):
+        limit.call(carries(CARRIED), 3_000 * number, shows(KIND, 60 * SIZE, SIZE - 101 * (number + 1), "60s"))
+    (level,) = limit.budget.sides.levels(180_000)
+    assert level.capacity == SIZE - 101
+    assert amount(limit) == 1_000
+
+
+@pytest.mark.parametrize(("step", "is_stated"), [(1, True), (2_000, False)])
+def test_a_size_of_input_that_one_level_has_shown_is_not_stated(step: int, *, is_stated: bool) -> None:
+    limit = Limit()
+    for number in range(60):
+        left = (SIZE - 10 * number) // step * step
+        limit.call(carries(CARRIED), 3_000 * number, shows(KIND, 60 * SIZE, left, "60s"))
+    buckets = limit.budget.sides._limits[KIND].buckets
+    assert [buckets.is_stated(mirror) for mirror in buckets] == [is_stated]

@@ -85,3 +85,18 @@ def test_a_bound_above_1_that_levels_have_shown_raises_no_charge() -> None:
     markup = Markup()
     markup.bound(1_200_000)
     assert markup.ppm == PPM
+
+
+def test_levels_bound_what_a_predecessor_has_left_until_a_law_explains_a_charge() -> None:
+    """Before, the inherited ratio was no one's statement: nothing bounded it, and calls paid three times their law."""
+    markup = Markup(3 * PPM)
+    assert markup.stated_ppm == 3 * PPM
+    markup.bound(1_300_000)
+    assert markup.ppm == 1_300_000
+    markup.bound(None)
+    assert markup.ppm == 3 * PPM
+    markup.record(100, 200)
+    assert markup.ppm == markup.stated_ppm == 2 * PPM
+    markup = Markup(3 * PPM)
+    markup.learn(100, 100, explained=True)
+    assert markup.ppm == markup.stated_ppm == PPM
