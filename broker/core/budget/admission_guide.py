@@ -292,12 +292,12 @@ class AdmissionGuide:
     def _stated_rate(self, now_ms: int) -> int | None:
         """Return the tokens a minute that the operator states, or else the server; None: neither does.
 
-        Where no limit of tokens is believed, one of input that the server shows states them instead, for calls like the
-        last ones.
+        Where no limit of tokens is believed, one of input that the server shows states them instead, before the
+        operator does, for calls like the last ones.
 
         What the server states is trusted up to `TIMES_ACHIEVED` times what the mirrors achieved, if `CALLS_MIN` calls
         in `STEADY_MS` of waiting show it: a period that was mistaken may make any rate of a capacity. A window of an
-        hour or longer states none: it may be spent at once.
+        hour or longer states none, since it may be spent at once; nor does a size that was shown too coarsely.
         """
         shortest, tokens = self._buckets.shortest(), self._settings.tokens
         if shortest is None:

@@ -25,7 +25,7 @@ from headrace.broker.core.budget.sent_calls import AdmissionOrder
 from headrace.broker.core.budget.two_counters import TwoCounterMirror
 from headrace.broker.core.units import PPM
 
-SAMPLES_MAX: Final = 64
+SAMPLES_MAX: Final = 64  # bounds, or shares of calls to a short bucket
 APART_PARTS: Final = 8  # a sample every so many answers, or after one part in so many of those it looks at, if more
 CALLS_MAX: Final = 8_192  # answers that a sample looks at
 USED_PARTS: Final = 4  # our calls carry at least one part in this many of the window, so that few units matter little

@@ -25,7 +25,7 @@ from headrace.broker.core.answers.verdict import Meaning, Verdict
 from headrace.broker.core.budget.sent_calls import SentCalls
 
 REACH_PARTS: Final = 4  # levels that exceed one part in so many of the limit are its own
-ANSWERS_MIN: Final = 8
+ANSWERS_MIN: Final = 8  # with a low level, before anything is concluded
 RESETS_MIN: Final = 4  # different ones, before they show the size of a bucket
 FIT_PARTS: Final = 50  # a size is known if its bounds are within one part in so many
 RISEN_PARTS: Final = 20  # a level has risen if more than one part in so many of it has returned

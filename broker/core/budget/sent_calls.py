@@ -95,7 +95,7 @@ class SentCalls:
         return index if index >= 0 else None
 
     def oldest_open_ms(self, sent_ms: int) -> int:
-        """Return when the oldest call was sent that is without an answer, as of the last sending.
+        """Return when the oldest call was sent that was unanswered when the newest one was sent.
 
         `sent_ms` is returned where that call has been forgotten.
         """

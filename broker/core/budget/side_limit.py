@@ -23,7 +23,7 @@ from headrace.broker.core.pricing.laws import Prices
 from headrace.broker.core.units import PPM
 
 IMAGES: Final = "input-images"
-SAMPLES_MAX: Final = 16
+SAMPLES_MAX: Final = 16  # refusals that name a charge
 SCALE_STEPS: Final = 50  # a smaller change than by one part in this many would price thousands of calls for nothing
 UNSHOWN_MAX: Final = 16  # answers in a row to calls that draw on it that show other buckets
 SCALE_MAX: Final = 4  # no server counts more than four times our input, or images

@@ -12,7 +12,7 @@ from typing import Final
 
 from headrace.broker.core.units import PPM
 
-SAMPLES_MAX: Final = 16
+SAMPLES_MAX: Final = 16  # refusals that name a charge
 TIMES_MAX: Final = 64
 """A stated charge counts as at most this many times ours: one absurd figure would price every call beyond any limit."""
 

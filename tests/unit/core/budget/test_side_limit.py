@@ -10,13 +10,14 @@ from tests.unit.core.budget.test_side_limits import PER_MINUTE, Limit, carries, 
 
 
 @pytest.mark.parametrize(("kind", "mean"), [("input-tokens", 2_000), (IMAGES, 2 * IMAGE_UNITS)])
-def test_the_mean_is_that_of_the_last_calls_and_no_refused_one_counts(kind: str, mean: int) -> None:
+def test_the_mean_is_that_of_the_last_calls(kind: str, mean: int) -> None:
     limit = SideLimit(kind, SentCalls())
     assert limit.mean == 0, "no call has been sent"
     for number, tokens in enumerate((1_000, 3_000)):
         limit.record_send(carries(tokens, images=tokens // 1_000), number, None, number)
     assert limit.mean == mean
-    assert limit.mean == mean, "it is computed once"
+    limit.give_back(1, 10, untaken=False)
+    assert limit.mean == mean // 4, "a refused call counts as nothing"
 
 
 def test_calls_that_carry_nothing_of_it_are_neither_paid_nor_given_back() -> None:
