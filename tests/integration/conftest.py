@@ -88,11 +88,11 @@ def _forked() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _what_earlier_modules_left_is_not_searched() -> None:
-    """Take it out of every later garbage collection, as tests/conftest.py does with what was collected.
+def _freeze_objects_of_earlier_modules() -> None:
+    """Exclude the objects that earlier modules have left from every later garbage collection.
 
-    With what a few modules leave, a full collection takes 60 to 80 ms, and twice that on a busy machine: where a test
-    measures for how long the product holds up its caller, that is the tests' doing.
+    With those of a few modules, a full collection takes 60 to 80 ms, which tests that measure delays of a caller would
+    count.
     """
     gc.collect()
     gc.freeze()

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -267,6 +267,7 @@ class Ledger:
     """Every record of a topic that a `read_committed` reader sees, from offset 0, by a plain consumer of its own."""
 
     records: list[Any] = field(default_factory=list)
+    _places: set[tuple[int, int]] = field(default_factory=set)
 
     @property
     def values(self) -> list[dict[str, Any]]:
@@ -274,6 +275,20 @@ class Ledger:
 
     def counts(self) -> Counter[tuple[str, int]]:
         return Counter((value["id"], value["run"]) for value in self.values)
+
+    def add(self, records: Iterable[Any]) -> None:
+        """Add what was read. A consumer whose position was reset reads a record again: it has the same offset."""
+        for record in records:
+            if (place := (record.partition, record.offset)) not in self._places:
+                self._places.add(place)
+                self.records.append(record)
+
+    def doubled(self) -> dict[str, list[tuple[int, int, int]]]:
+        """Return the partition, offset and time of each record of ids that have several, for a failing test to show."""
+        places: dict[str, list[tuple[int, int, int]]] = {}
+        for record, value in zip(self.records, self.values, strict=True):
+            places.setdefault(f"{value.get('id')}", []).append((record.partition, record.offset, record.timestamp))
+        return {name: found for name, found in places.items() if len(found) > 1}
 
 
 async def read_all(
@@ -306,7 +321,7 @@ async def read_all(
             while len(ledger.records) < until or quiet < 5:
                 got = await consumer.getmany(timeout_ms=200)
                 for records in got.values():
-                    ledger.records.extend(records)
+                    ledger.add(records)
                 if got:
                     limit.reschedule(min(ends, loop.time() + stuck_s))
                 quiet = 0 if got else quiet + 1
@@ -325,4 +340,6 @@ async def read_all(
         raise AssertionError(said) from None
     finally:
         await consumer.stop()
+    if kind == "results" and (doubled := ledger.doubled()):
+        print("ids with several results:", doubled)
     return ledger
