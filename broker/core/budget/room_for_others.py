@@ -6,10 +6,10 @@ fast as an empty one, so the room costs no rate. (A window loses what is left in
 
 How much is enough is also learned from refusals. Bursts come by chance, more than their mean at times, and levels that
 are rounded do not show them. A refusal counts if no other limit is known to have refused the call, its mirrors would
-have let it pass, and less than a third of a bucket that headers show was left. It adds a third of the largest room;
-each admission subtracts a 150th of that. So where one call in 150 is refused, rises and falls balance (the weighted
-up-down rule of psychophysics, Kaernbach 1991). The first three refusals add nothing: clients that give way would
-otherwise take for their own whatever is kept.
+have let it pass, and less than a third was left of a bucket whose period headers state. It adds a third of the largest
+room; each admission subtracts a 150th of that. So where one call in 150 is refused, rises and falls balance (the
+weighted up-down rule of psychophysics, Kaernbach 1991). The first three refusals add nothing: clients that give way
+would otherwise take for their own whatever is kept.
 """
 
 from collections import deque
@@ -40,7 +40,7 @@ SPENT_PARTS: Final = 3  # with less than one part in this many left, the most ro
 FILLED_MS: Final = 5_000  # a bucket that fills sooner is full while calls are on their way: room would cost it rate
 
 Buckets = Sequence[tuple[Mirror, bool]]
-"""Buckets of tokens, and whether headers show each."""
+"""Buckets of tokens, and whether headers state the size and period of each."""
 
 
 class RoomForOthers:
@@ -79,17 +79,17 @@ class RoomForOthers:
     def update(self, call: Reservation, verdict: Verdict, buckets: Buckets, now_ms: int) -> None:
         """Set the room of each bucket after an answer, which has not corrected the levels of tokens yet."""
         self.record_answer(call.sent_ms, now_ms)
-        shown = [bucket for bucket, is_shown in buckets if is_shown and _can_keep(bucket)]
+        keeping = [bucket for bucket, is_stated in buckets if is_stated and _can_keep(bucket)]
         if is_unforeseen(call, verdict):
             is_new = call.sent_ms >= self._raised_ms  # otherwise it tells nothing of the room that there is now
-            if is_new and any(bucket.low(now_ms) * SPENT_PARTS < bucket.capacity for bucket in shown):
+            if is_new and any(bucket.low(now_ms) * SPENT_PARTS < bucket.capacity for bucket in keeping):
                 self._raised_ppm, self._raised_ms = min(PPM, self._raised_ppm + RAISED_PPM), now_ms
         elif verdict.meaning in ADMITTED:
             least_ppm = -FORGIVEN * RAISED_PPM
             self._raised_ppm = max(least_ppm, self._raised_ppm - RAISED_PPM // CALLS_PER_REFUSAL)
         for bucket, _ in buckets:
             bucket.room = self.tokens(bucket.capacity, now_ms)
-        for bucket in shown:
+        for bucket in keeping:
             bucket.room = max(bucket.room, bucket.capacity * self._raised_ppm // PPM // MOST_PARTS)
 
     def tokens(self, capacity: int, now_ms: int) -> int:

@@ -15,17 +15,20 @@ def test_the_mean_is_that_of_the_last_calls(kind: str, mean: int) -> None:
     assert limit.mean == 0, "no call has been sent"
     for number, tokens in enumerate((1_000, 3_000)):
         limit.record_send(carries(tokens, images=tokens // 1_000), number, None, number)
-    assert limit.mean == mean
+    assert (limit.mean, limit.mean) == (mean, mean), "kept until a call is sent or given back"
     limit.give_back(1, 10, untaken=False)
     assert limit.mean == mean // 4, "a refused call counts as nothing"
 
 
-def test_calls_that_carry_nothing_of_it_are_neither_paid_nor_given_back() -> None:
+def test_calls_that_carry_nothing_of_it_are_neither_paid_nor_given_back_and_never_wait() -> None:
     limit = SideLimit(IMAGES, SentCalls())
     limit.record_send(carries(1_000), 0, None, 0)
     limit.give_back(0, 10, untaken=False)
     assert limit.mean == 0
     assert not list(limit.buckets)
+    limit.rests_until_ms = 60_000
+    assert limit.payable_at(limit.amount(carries(1_000)), 0, 20) == 20
+    assert limit.payable_at(limit.amount(carries(1_000, images=1)), 0, 20) == 60_000
 
 
 def test_a_refusal_that_does_not_say_what_is_left_leaves_nothing() -> None:
